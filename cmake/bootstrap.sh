@@ -1,0 +1,69 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSL-1.0
+# Sees to it that everything needed to build and test is there: usage `sh cmake/bootstrap.sh [ci]`,
+# `ci` for what only the full CI run needs. On Debian and Ubuntu it installs what is missing, when
+# it may; otherwise it says what to install and fails.
+set -eu
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# Is this CMake new enough, and does it find Boost? (Asks CMake itself, so that a Boost or a compiler
+# from elsewhere, named by CMAKE_PREFIX_PATH or CXX, is as good as a package.)
+cmake_is_new() {
+  has cmake || return 1
+  version=$(cmake --version | sed -n '1s/[^0-9]*\([0-9]*\.[0-9]*\).*/\1/p')
+  [ "${version%.*}" -gt 3 ] || { [ "${version%.*}" -eq 3 ] && [ "${version#*.}" -ge 25 ]; }
+}
+boost_is_there() {
+  probe=$(mktemp -d)
+  cat >"$probe/CMakeLists.txt" <<'PROBE'
+cmake_minimum_required(VERSION 3.25)
+project(probe LANGUAGES CXX)
+find_package(Boost 1.81 CONFIG REQUIRED COMPONENTS log unit_test_framework)
+PROBE
+  cmake -G Ninja -S "$probe" -B "$probe/build" >/dev/null 2>&1 && found=0 || found=1
+  rm -rf "$probe"
+  return $found
+}
+
+missing=
+need() { missing="$missing $*"; }
+
+[ -n "${CXX:-}" ] || has g++ || need g++
+cmake_is_new || need cmake
+has ninja || need ninja-build
+has python3 || need python3
+if [ "${1:-}" = ci ]; then
+  has clang++-19 || need clang-19
+fi
+if [ -n "$missing" ] || ! boost_is_there; then
+  need libboost1.81-dev libboost-log1.81-dev libboost-test1.81-dev
+fi
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" -eq 0 ]; then
+  as_root=
+elif has sudo && sudo -n true 2>/dev/null; then
+  as_root="sudo -n"
+else
+  as_root=no
+fi
+if [ "$as_root" = no ] || ! has apt-get; then
+  echo "Something needed to build is missing. On Debian 12 this line installs it:" >&2
+  echo "  sudo apt-get update && sudo apt-get install --no-install-recommends$missing" >&2
+  exit 1
+fi
+
+echo "installing:$missing"
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q
+# shellcheck disable=SC2086 # a list of words
+if ! $as_root env DEBIAN_FRONTEND=noninteractive \
+  apt-get install -q -y --no-install-recommends $missing; then
+  echo "Could not install:$missing" >&2
+  exit 1
+fi
+# What was missing may still be: this distribution's own version may be too old.
+if ! cmake_is_new || ! boost_is_there; then
+  echo "CMake 3.25 or newer and Boost 1.81 or newer are needed; this system's are older." >&2
+  exit 1
+fi

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: BSL-1.0
+// asyncio for C++20: everything but the doors to Asio, which are in <asyncio/asio.hpp>.
+#pragma once
+
+#include <asyncio/bytes.hpp>
+#include <asyncio/contextvars.hpp>
+#include <asyncio/coroutine.hpp>
+#include <asyncio/duration.hpp>
+#include <asyncio/event_loop.hpp>
+#include <asyncio/exceptions.hpp>
+#include <asyncio/futures.hpp>
+#include <asyncio/handles.hpp>
+#include <asyncio/locks.hpp>
+#include <asyncio/logging.hpp>
+#include <asyncio/protocols.hpp>
+#include <asyncio/runners.hpp>
+#include <asyncio/server.hpp>
+#include <asyncio/taskgroups.hpp>
+#include <asyncio/tasks.hpp>
+#include <asyncio/timeouts.hpp>
+#include <asyncio/transports.hpp>
+#include <asyncio/wait.hpp>

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: BSL-1.0
+// What create_connection, create_server and getaddrinfo are told (surface A10, A12).
+#pragma once
+
+#include <concepts>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include <asyncio/constants.hpp>
+#include <asyncio/detail/compiler.hpp>
+#include <asyncio/duration.hpp>
+#include <asyncio/sockets.hpp>
+
+namespace asyncio::inline v1 {
+
+/// A port: a number, the name of a service ("http"), or none (Python's None). A number beyond
+/// 0 to 65535 is a ValueError of the operation that is given it.
+class Port {
+ public:
+  /// None.
+  Port() noexcept = default;
+  template <std::integral Number>
+    requires(!std::same_as<Number, bool>)
+  Port(Number number) noexcept
+      : given_(true), number_(std::in_range<int>(number) ? static_cast<int>(number) : -1) {}
+  /// Digits are a number; the empty text is port 0 to what is given a literal address.
+  template <std::convertible_to<std::string_view> Service>
+  Port(const Service& service) : given_(true), service_(std::string_view(service)), named_(true) {}
+
+  explicit operator bool() const noexcept { return given_; }
+  /// A service's name or a number in a text.
+  bool is_service() const noexcept { return named_; }
+  const std::string& service() const noexcept { return service_; }
+  /// -1 if it does not fit an int.
+  int number() const noexcept { return number_; }
+
+ private:
+  bool given_ = false;
+  int number_ = 0;
+  std::string service_;
+  bool named_ = false;
+};
+
+/// Python's repr: "80", "'http'", "None".
+std::string to_string(const Port& port);
+
+namespace detail {
+inline constexpr int ai_passive = 1;  // AI_PASSIVE, the same on every system
+}
+
+/// Options of getaddrinfo; 0 is "any".
+struct ResolveOptions {
+  int family = 0;
+  int type = 0;
+  int proto = 0;
+  int flags = 0;
+};
+static_assert(detail::require_inline_options<ResolveOptions>());
+
+/// The local end of a connection to be made: `.local_addr = {"127.0.0.1", 0}`. The text of the host
+/// must live until the function that is given it returns.
+class LocalAddress {
+ public:
+  /// The system's choice.
+  constexpr LocalAddress() noexcept = default;
+  constexpr LocalAddress(std::string_view host, int port) noexcept
+      : given_(true), port_(port), host_(host) {}
+  LocalAddress(const Address& address) noexcept : LocalAddress(address.host(), address.port()) {}
+
+  constexpr explicit operator bool() const noexcept { return given_; }
+  constexpr std::string_view host() const noexcept { return host_; }
+  constexpr int port() const noexcept { return port_; }
+
+ private:
+  bool given_ = false;
+  int port_ = 0;
+  std::string_view host_;
+};
+
+/// Options of create_connection.
+struct ConnectionOptions {
+  int family = 0;
+  int proto = 0;
+  int flags = 0;  ///< AI_... of name resolution
+  /// A connected stream socket to adopt instead of connecting. Taken over at the call: the object
+  /// is closed afterwards.
+  Socket* sock = nullptr;
+  LocalAddress local_addr{};
+  /// Start the next address after this time also when the one before has not failed yet (RFC 8305).
+  std::optional<Duration> happy_eyeballs_delay{};
+  /// How many addresses of the first family go ahead, before the families take turns. 0: the
+  /// resolver's order. Default: 1 with happy_eyeballs_delay, else 0.
+  std::optional<int> interleave{};
+  /// Report every failure, in an ExceptionGroup.
+  bool all_errors = false;
+};
+static_assert(detail::require_inline_options<ConnectionOptions>());
+
+/// Options of create_server.
+struct ServerOptions {
+  int family = 0;
+  int flags = detail::ai_passive;  ///< AI_... of name resolution
+  /// A bound stream socket to serve on. Taken over at the call: the object is closed afterwards.
+  Socket* sock = nullptr;
+  int backlog = constants::backlog;
+  std::optional<bool> reuse_address{};  ///< default: true on POSIX
+  std::optional<bool> reuse_port{};     ///< ValueError where the system cannot
+  std::optional<bool> keep_alive{};     ///< SO_KEEPALIVE, which accepted connections inherit
+  bool start_serving = true;            ///< false: bound, but connecting is refused
+};
+static_assert(detail::require_inline_options<ServerOptions>());
+
+}  // namespace asyncio::inline v1

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: BSL-1.0
+// Context variables (surface A24, B24): values that belong to a task, a callback or a thread.
+//
+// Every task and every callback has a context of its own, a copy of the one that was current when
+// it was made. Copying is constant time; a program that sets no variable pays for none of this.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <asyncio/detail/ref.hpp>
+#include <asyncio/detail/thread_state.hpp>
+
+namespace asyncio::inline v1 {
+
+namespace detail {
+
+/// Immutable once it is shared; sorted by the variables' numbers.
+using ContextMap = std::vector<std::pair<std::uint64_t, std::shared_ptr<const void>>>;
+
+class ContextState : public Pooled {
+ public:
+  explicit ContextState(std::shared_ptr<const ContextMap> values) noexcept
+      : map(std::move(values)) {}
+  void add_ref() noexcept { ++references_; }
+  void release() noexcept {
+    if (--references_ == 0) delete this;
+  }
+
+  const std::shared_ptr<const void>* find(std::uint64_t variable) const noexcept;
+  /// Null removes the variable.
+  void assign(std::uint64_t variable, std::shared_ptr<const void> value);
+
+  std::shared_ptr<const ContextMap> map;  // null: empty
+  bool entered = false;                   // Context::run is under way
+
+ private:
+  std::uint32_t references_ = 1;
+};
+
+/// Where the current context is kept; it is null until a variable is set.
+Ref<ContextState>& context_slot();
+/// The current context, made if there is none yet.
+ContextState& current_context();
+Ref<ContextState> copy_of(const ContextState& context);
+
+/// A copy of the current context for a new task or callback; null, and free, if it is empty.
+inline Ref<ContextState> capture_context() {
+  const Ref<ContextState>* const slot = thread_state.context;
+  if (!slot || !*slot) [[likely]]
+    return {};
+  return copy_of(**slot);
+}
+
+/// Makes `slot` the current context for a scope.
+class ContextScope {
+ public:
+  explicit ContextScope(Ref<ContextState>& slot) noexcept
+      : outer_(std::exchange(thread_state.context, &slot)) {}
+  ContextScope(const ContextScope&) = delete;
+  ContextScope& operator=(const ContextScope&) = delete;
+  ~ContextScope() { thread_state.context = outer_; }
+
+ private:
+  Ref<ContextState>* outer_;
+};
+
+/// What a token remembers.
+struct Replaced {
+  std::uint64_t number = 0;  // of the variable
+  std::shared_ptr<const void> old_value;
+  Ref<ContextState> context;
+  bool used = false;
+};
+
+/// The part of a variable and of a token that does not depend on the type of the value.
+class VariableBase {
+ public:
+  const std::string& name() const noexcept { return info_->name; }
+
+ protected:
+  explicit VariableBase(std::string name);
+
+  struct Info {
+    std::string name;
+    std::uint64_t number;
+  };
+  const void* find() const noexcept;
+  Replaced assign(std::shared_ptr<const void> value) const;
+  void restore(Replaced& token) const;
+  [[noreturn]] void throw_lookup_error() const;
+  std::shared_ptr<const Info> info_;
+};
+
+}  // namespace detail
+
+template <class T>
+class ContextVar;
+
+/// What ContextVar::set returns; hand it to ContextVar::reset. Python: contextvars.Token.
+template <class T>
+class [[nodiscard]] Token {
+ public:
+  /// The value before set(), or nothing if the variable had none.
+  std::optional<T> old_value() const {
+    if (!replaced_.old_value) return std::nullopt;
+    return *static_cast<const T*>(replaced_.old_value.get());
+  }
+
+ private:
+  friend class ContextVar<T>;
+  explicit Token(detail::Replaced replaced) noexcept : replaced_(std::move(replaced)) {}
+  detail::Replaced replaced_;
+};
+
+/// A variable whose value depends on the context. Copies stand for the same variable.
+/// A variable may be used from any thread; each thread sees its own context.
+/// Python: contextvars.ContextVar.
+template <class T>
+class ContextVar : public detail::VariableBase {
+ public:
+  explicit ContextVar(std::string name) : VariableBase(std::move(name)) {}
+  ContextVar(std::string name, T default_value)
+      : VariableBase(std::move(name)),
+        default_(std::make_shared<const T>(std::move(default_value))) {}
+
+  /// The value in the current context, else the variable's default, else LookupError.
+  T get() const {
+    if (const void* const value = find()) return *static_cast<const T*>(value);
+    if (!default_) throw_lookup_error();
+    return *default_;
+  }
+  /// The value in the current context, else `fallback`.
+  T get(T fallback) const {
+    if (const void* const value = find()) return *static_cast<const T*>(value);
+    return fallback;
+  }
+  /// Changes the value in the current context only.
+  Token<T> set(T value) const {
+    return Token<T>(assign(std::make_shared<const T>(std::move(value))));
+  }
+  /// Puts back what set() replaced. RuntimeError if the token was used already, ValueError if it
+  /// comes from another variable or another context.
+  void reset(Token<T>& token) const { restore(token.replaced_); }
+  void reset(Token<T>&& token) const { restore(token.replaced_); }
+
+ private:
+  std::shared_ptr<const T> default_;
+};
+
+/// A set of values of context variables. A cheap handle: copies of the handle are the same
+/// context, copy() makes another. Not thread safe. Python: contextvars.Context.
+class Context {
+ public:
+  /// An empty context.
+  Context() : state_(detail::adopt_ref, new detail::ContextState(nullptr)) {}
+  explicit Context(detail::Ref<detail::ContextState> state) noexcept : state_(std::move(state)) {}
+
+  /// A new context with the same values; constant time.
+  Context copy() const;
+  /// How many variables have a value.
+  std::size_t size() const noexcept;
+  /// Calls f(args...) with this context as the current one; what it sets stays in this context.
+  /// RuntimeError if the context is entered already.
+  template <class F, class... Args>
+  decltype(auto) run(F&& f, Args&&... args) const {
+    const Entered entered(state_);
+    return std::invoke(std::forward<F>(f), std::forward<Args>(args)...);
+  }
+  const detail::Ref<detail::ContextState>& state() const noexcept { return state_; }
+
+  friend bool operator==(const Context&, const Context&) = default;
+
+ private:
+  class Entered {
+   public:
+    explicit Entered(detail::Ref<detail::ContextState> state);
+    ~Entered() { state_->entered = false; }
+
+   private:
+    detail::Ref<detail::ContextState> state_;
+    detail::ContextScope scope_;
+  };
+
+  detail::Ref<detail::ContextState> state_;
+};
+
+/// A copy of the current context. Python: contextvars.copy_context().
+Context copy_context();
+
+std::string to_string(const Context& context);
+
+}  // namespace asyncio::inline v1

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: BSL-1.0
+// Coroutine<T>: what `async def` gives. Lazy, single use, move-only.
+//
+//   asyncio::Coroutine<int> f(int x) { co_return x + 1; }
+//
+// Nothing of it runs before it is awaited or made a task. Awaiting it is a nested call in the same
+// task: no pass of the loop (rule 39). A task keeps the chain of its frames explicitly and resumes
+// the innermost one from a loop, so nesting and looping cost no native stack, in any build.
+#pragma once
+
+#include <coroutine>
+#include <exception>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include <asyncio/detail/compiler.hpp>
+#include <asyncio/detail/thread_state.hpp>
+#include <asyncio/exceptions.hpp>
+
+namespace asyncio::inline v1 {
+
+template <class T = void>
+class Coroutine;
+
+namespace detail {
+
+class TaskBase;
+
+/// A link in a task's chain of frames: the part of every promise that does not depend on T.
+class Frame {
+ public:
+  static void* operator new(std::size_t size) { return allocate(size); }
+  static void operator delete(void* memory, std::size_t size) noexcept { deallocate(memory, size); }
+
+  InitialSuspend<Frame> initial_suspend() noexcept { return InitialSuspend<Frame>(*this); }
+  struct FinalAwaiter {
+    bool await_ready() const noexcept { return false; }
+    template <class Promise>
+    void await_suspend(std::coroutine_handle<Promise> frame) const noexcept {
+      frame.promise().leave();
+    }
+    void await_resume() const noexcept {}
+  };
+  FinalAwaiter final_suspend() const noexcept { return {}; }
+#if ASYNCIO_COROUTINES_BITE
+  template <class A>
+  A&& await_transform(A&& awaitable) const noexcept {
+    static_assert(require_inline_awaitable<A>());
+    return static_cast<A&&>(awaitable);
+  }
+#endif
+  void unhandled_exception() noexcept { error = std::current_exception(); }
+
+  /// Makes this frame, not started yet, the innermost one of the task that runs `caller`.
+  void enter(Frame& caller) noexcept;
+  /// The frame is finished: its caller goes on, or the task is at its end.
+  void leave() noexcept;
+
+  std::coroutine_handle<> handle;
+  Frame* caller = nullptr;   // the frame that awaits this one; null for a task's outermost
+  TaskBase* task = nullptr;  // the task in which it runs
+  std::exception_ptr error;
+
+ protected:
+  Frame() noexcept {}  // not defaulted: g++ 12 would zero the whole promise first
+  ~Frame() = default;
+};
+
+template <class T>
+class Promise final : public Frame {
+ public:
+  Promise() noexcept { handle = std::coroutine_handle<Promise>::from_promise(*this); }
+  Coroutine<T> get_return_object() noexcept;
+
+  template <class U = T>
+    requires std::constructible_from<T, U&&>
+  void return_value(U&& value) {
+    result_.emplace(std::forward<U>(value));
+  }
+  /// The coroutine has ended; throws what it threw.
+  T take_result() {
+    if (error) std::rethrow_exception(std::move(error));
+    return std::move(*result_);
+  }
+
+ private:
+  std::optional<T> result_;
+};
+
+template <>
+class Promise<void> final : public Frame {
+ public:
+  Promise() noexcept { handle = std::coroutine_handle<Promise>::from_promise(*this); }
+  Coroutine<void> get_return_object() noexcept;
+
+  void return_void() const noexcept {}
+  void take_result() {
+    if (error) std::rethrow_exception(std::move(error));
+  }
+};
+
+/// Owns a frame that was never started, is suspended, or has ended.
+template <class T>
+class FrameOwner {
+ public:
+  constexpr FrameOwner() noexcept = default;
+  explicit FrameOwner(Promise<T>& promise) noexcept : promise_(&promise) {}
+  FrameOwner(FrameOwner&& other) noexcept : promise_(std::exchange(other.promise_, nullptr)) {}
+  FrameOwner& operator=(FrameOwner&& other) noexcept {
+    std::swap(promise_, other.promise_);
+    return *this;
+  }
+  ~FrameOwner() { reset(); }
+
+  /// Destroys the frame with all that it owns, and the frames it awaits with it.
+  void reset() noexcept {
+    if (Promise<T>* const promise = std::exchange(promise_, nullptr)) promise->handle.destroy();
+  }
+  Promise<T>* operator->() const noexcept { return promise_; }
+  Promise<T>& operator*() const noexcept { return *promise_; }
+  explicit operator bool() const noexcept { return promise_ != nullptr; }
+
+ private:
+  Promise<T>* promise_ = nullptr;
+};
+
+template <class T>
+class CoroutineAwaiter {
+ public:
+  explicit CoroutineAwaiter(FrameOwner<T> frame) : frame_(std::move(frame)) {
+    if (!frame_) throw RuntimeError("cannot reuse already awaited coroutine");
+  }
+  bool await_ready() const noexcept { return false; }
+  template <std::derived_from<Frame> P>
+  void await_suspend(std::coroutine_handle<P> caller) noexcept {
+    frame_->enter(caller.promise());
+  }
+  T await_resume() { return frame_->take_result(); }
+
+ private:
+  FrameOwner<T> frame_;
+};
+
+}  // namespace detail
+
+/// The coroutine object. Awaiting it, or making it a task, uses it up; a second time is
+/// RuntimeError "cannot reuse already awaited coroutine" (rule 50). Destroying one that never ran,
+/// or that is suspended, destroys its locals without running any of its code.
+/// An exception of the body comes out of co_await. Cancelling the task that awaits it throws
+/// CancelledError at the innermost await.
+template <class T>
+class [[nodiscard("a coroutine does nothing until it is awaited or made a task")]] Coroutine {
+ public:
+  using value_type = T;
+  using promise_type = detail::Promise<T>;
+
+  Coroutine(Coroutine&&) noexcept = default;
+  Coroutine& operator=(Coroutine&&) noexcept = default;
+
+  /// Destroys it unawaited, without a word about it. Python: coro.close().
+  void close() noexcept { frame_.reset(); }
+  /// Was it not used yet?
+  explicit operator bool() const noexcept { return bool(frame_); }
+
+  detail::CoroutineAwaiter<T> operator co_await() & {
+    return detail::CoroutineAwaiter<T>(std::move(frame_));
+  }
+  detail::CoroutineAwaiter<T> operator co_await() && {
+    return detail::CoroutineAwaiter<T>(std::move(frame_));
+  }
+
+  /// For tasks: the frame itself.
+  detail::FrameOwner<T> release() && {
+    if (!frame_) throw RuntimeError("cannot reuse already awaited coroutine");
+    return std::move(frame_);
+  }
+
+ private:
+  friend detail::Promise<T>;
+  explicit Coroutine(detail::Promise<T>& promise) noexcept : frame_(promise) {}
+  detail::FrameOwner<T> frame_;
+};
+
+namespace detail {
+
+template <class T>
+Coroutine<T> Promise<T>::get_return_object() noexcept {
+  return Coroutine<T>(*this);
+}
+inline Coroutine<void> Promise<void>::get_return_object() noexcept {
+  return Coroutine<void>(*this);
+}
+
+}  // namespace detail
+}  // namespace asyncio::inline v1

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: BSL-1.0
+// EventLoop: the facade. Every loop.xxx() of asyncio, delegating downwards.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <asyncio/connections.hpp>
+#include <asyncio/exception_context.hpp>
+#include <asyncio/protocols.hpp>
+#include <asyncio/scheduler.hpp>
+#include <asyncio/server.hpp>
+#include <asyncio/sockets.hpp>
+#include <asyncio/tasks.hpp>
+#include <asyncio/transports.hpp>
+
+namespace boost::asio {
+class io_context;
+}
+
+namespace asyncio::inline v1 {
+
+class Runner;
+
+namespace detail {
+class LoopCore;
+}
+
+enum class Clock {
+  steady,       ///< the system's monotonic clock
+  virtual_time  ///< for tests: waiting for a timer moves the clock instead
+};
+
+struct LoopOptions {
+  Clock clock = Clock::steady;
+  /// Python wakes for timers at whole milliseconds, up to one late (rule 5), which is also much
+  /// cheaper. True: as exactly as the system can.
+  bool exact_timers = false;
+};
+static_assert(detail::require_inline_options<LoopOptions>());
+
+/// Runs callbacks, tasks and I/O, one at a time, in passes that follow CPython's.
+///
+/// A loop owns its io_context, or is a guest of one that exists. It is one logical thread: only
+/// call_soon_threadsafe may be called from another thread.
+///
+/// close(), or the destructor, releases everything: tasks still pending are reported and their
+/// frames destroyed without running, connections are closed without a word to their protocols.
+/// Python: asyncio.EventLoop.
+class EventLoop {
+ public:
+  EventLoop() : EventLoop(LoopOptions{}) {}
+  explicit EventLoop(LoopOptions options);
+  /// A guest: lives on the caller's io_context, which must outlive it.
+  explicit EventLoop(boost::asio::io_context& context, LoopOptions options = {});
+  EventLoop(const EventLoop&) = delete;
+  EventLoop& operator=(const EventLoop&) = delete;
+  ~EventLoop();
+
+  // -- running (surface A2)
+
+  /// Runs until stop(). RuntimeError if the loop is closed or running, or if another loop runs in
+  /// this thread (rule 15). SystemExit and KeyboardInterrupt of a callback or task leave it.
+  void run_forever();
+  /// Runs until the awaitable is done; its value, or what it threw. A coroutine becomes a task.
+  /// RuntimeError "Event loop stopped before Future completed." if stop() came first.
+  template <Awaitable A>
+  await_result<A> run_until_complete(A&& awaitable) {
+    check_runnable();
+    constexpr bool new_task = !detail::a_future<A>;
+    auto future = detail::ensure_future(scheduler(), std::forward<A>(awaitable));
+    run_until_done(*future.state(), new_task);
+    if constexpr (std::is_void_v<await_result<A>>)
+      future.state()->check_result();
+    else if constexpr (new_task || !std::is_lvalue_reference_v<A>)
+      return detail::take_result(future.typed_state());
+    else
+      return future.result();
+  }
+  /// Ends run_forever after the pass that runs now; before run_forever: after its first pass
+  /// (rules 17, 18).
+  void stop() noexcept { scheduler().stop(); }
+  bool is_running() const noexcept { return scheduler().running(); }
+  bool is_closed() const noexcept { return scheduler().closed(); }
+  /// Releases everything. RuntimeError "Cannot close a running event loop"; idempotent (rule 20).
+  /// Waits for the threads of name look-ups that are under way.
+  void close();
+
+  /// Ends what asynchronous generators are alive; none are kept track of. Python's run() does it.
+  Coroutine<> shutdown_asyncgens();
+  /// Waits for the loop's threads, at most for `timeout`, and refuses further work for them with
+  /// RuntimeError "Executor shutdown has been called". When the time is over, it logs a warning.
+  Coroutine<> shutdown_default_executor(std::optional<Duration> timeout = {});
+
+  // -- callbacks and time (surface A3)
+
+  /// Calls f(args...) in the next pass, in the order of the calls. RuntimeError if closed.
+  /// Callable and arguments are copied or moved in; std::ref makes a reference.
+  template <class F, class... Args>
+    requires(!std::same_as<std::remove_cvref_t<F>, CallbackOptions>)
+  Handle call_soon(F&& callback, Args&&... args) {
+    return call_soon(CallbackOptions{}, std::forward<F>(callback), std::forward<Args>(args)...);
+  }
+  template <class F, class... Args>
+  Handle call_soon(CallbackOptions options, F&& callback, Args&&... args) {
+    return Handle(scheduler().call_soon(
+        bind<F, Args...>(std::forward<F>(callback), std::forward<Args>(args)...),
+        context_of(options)));
+  }
+  /// The same from any thread, and from several; wakes the loop. The handle may be dropped in any
+  /// thread; its cancel() is for the loop's thread.
+  template <class F, class... Args>
+    requires(!std::same_as<std::remove_cvref_t<F>, CallbackOptions>)
+  Handle call_soon_threadsafe(F&& callback, Args&&... args) {
+    return call_soon_threadsafe(CallbackOptions{}, std::forward<F>(callback),
+                                std::forward<Args>(args)...);
+  }
+  template <class F, class... Args>
+  Handle call_soon_threadsafe(CallbackOptions options, F&& callback, Args&&... args) {
+    return push_threadsafe(scheduler().make_callback(
+        bind<F, Args...>(std::forward<F>(callback), std::forward<Args>(args)...),
+        context_of(options)));
+  }
+  /// Calls f(args...) after `delay`; of equal deadlines, in the order of CPython's heap (rule 12).
+  template <class F, class... Args>
+  TimerHandle call_later(Duration delay, F&& callback, Args&&... args) {
+    return call_at(time() + delay, std::forward<F>(callback), std::forward<Args>(args)...);
+  }
+  template <class F, class... Args>
+  TimerHandle call_later(CallbackOptions options, Duration delay, F&& callback, Args&&... args) {
+    return call_at(options, time() + delay, std::forward<F>(callback),
+                   std::forward<Args>(args)...);
+  }
+  template <class F, class... Args>
+  TimerHandle call_at(TimePoint when, F&& callback, Args&&... args) {
+    return call_at(CallbackOptions{}, when, std::forward<F>(callback),
+                   std::forward<Args>(args)...);
+  }
+  template <class F, class... Args>
+  TimerHandle call_at(CallbackOptions options, TimePoint when, F&& callback, Args&&... args) {
+    return TimerHandle(scheduler().call_at(
+        when, bind<F, Args...>(std::forward<F>(callback), std::forward<Args>(args)...),
+        context_of(options)));
+  }
+  /// The loop's clock, monotonic, read anew at every call.
+  TimePoint time() const noexcept { return scheduler().time(); }
+
+  // -- futures and tasks (surface A4, A5)
+
+  template <class T = void>
+  Future<T> create_future() {
+    return Future<T>(scheduler());
+  }
+  template <class T>
+  Task<T> create_task(Coroutine<T> coroutine, TaskOptions options = {}) {
+    return detail::create_task(scheduler(), std::move(coroutine), options);
+  }
+  template <class F, class... Args>
+    requires detail::coroutine_function<std::decay_t<F>, std::decay_t<Args>...>
+  auto create_task(F&& function, Args&&... args) {
+    return create_task(detail::call_and_keep<std::decay_t<F>, std::decay_t<Args>...>(
+        std::forward<F>(function), std::forward<Args>(args)...));
+  }
+  /// Null restores the default. See TaskFactory and eager_task_factory.
+  void set_task_factory(TaskFactory factory);
+  const TaskFactory& get_task_factory() const noexcept;
+
+  // -- signals (surface A14), the main thread's loop only, POSIX
+
+  /// Calls f(args...) in the loop when the signal arrives; replaces what was there (rule 180).
+  /// ValueError for a bad number, RuntimeError if the signal cannot be caught.
+  template <class F, class... Args>
+  void add_signal_handler(int signal_number, F&& callback, Args&&... args) {
+    add_signal_callback(signal_number,
+                        scheduler().make_callback(bind<F, Args...>(std::forward<F>(callback),
+                                                                   std::forward<Args>(args)...),
+                                                  detail::capture_context()));
+  }
+  /// Restores the default action. False if there was no handler.
+  bool remove_signal_handler(int signal_number);
+
+  // -- errors (surface A16)
+
+  /// Null restores the default.
+  void set_exception_handler(ExceptionHandler handler);
+  const ExceptionHandler& get_exception_handler() const noexcept;
+  /// Logs at ERROR on the logger "asyncio": the message, then the other keys in alphabetical order.
+  void default_exception_handler(const ExceptionContext& context) const;
+  void call_exception_handler(const ExceptionContext& context);
+
+  // -- debugging
+
+  void set_debug(bool enabled) noexcept;
+  bool get_debug() const noexcept;
+
+  // -- names (surface A12)
+
+  /// Resolves in a thread. gaierror if there is no answer.
+  Coroutine<std::vector<AddressInfo>> getaddrinfo(std::string_view host, const Port& port,
+                                                  ResolveOptions options = {});
+  /// The host and service names of an address.
+  Coroutine<std::pair<std::string, std::string>> getnameinfo(const Address& address,
+                                                             int flags = 0);
+
+  // -- connections (surface A9, A10). A factory is any callable that returns std::shared_ptr<P>.
+
+  /// Connects to host and port and makes a transport and a protocol; both are returned, the protocol
+  /// with the factory's own type. Addresses of a name are tried one after another, or staggered
+  /// (happy_eyeballs_delay). Completes when connection_made was called. Cancelling closes whatever
+  /// was opened. Errors: OSError and its family, ExceptionGroup with all_errors, ValueError for
+  /// arguments that exclude each other (rules 159-166).
+  template <class Factory>
+  auto create_connection(Factory&& factory, std::string_view host, const Port& port,
+                         ConnectionOptions options = {}) {
+    static_assert(detail::require_inline_callable<Factory>());
+    using P = protocol_of<Factory>;
+    return as_protocol<P>(connect(ProtocolFactory(std::forward<Factory>(factory)),
+                                  std::string(host), port, options));
+  }
+  /// Adopts a connected socket: {.sock = &socket}. The socket is taken over, also on failure.
+  template <class Factory>
+  auto create_connection(Factory&& factory, ConnectionOptions options) {
+    static_assert(detail::require_inline_callable<Factory>());
+    using P = protocol_of<Factory>;
+    return as_protocol<P>(
+        connect(ProtocolFactory(std::forward<Factory>(factory)), {}, Port(), options));
+  }
+  template <std::derived_from<BaseProtocol> P>
+  auto create_connection(std::string_view host, const Port& port, ConnectionOptions options = {}) {
+    return create_connection([] { return std::make_shared<P>(); }, host, port, options);
+  }
+
+  /// Listens on every address of the host ("" for all interfaces); each connection gets a protocol
+  /// of its own. Port 0 chooses a port, another one for each address. Listening when it completes,
+  /// unless start_serving is false. Errors: rules 167-169.
+  template <class Factory>
+  Coroutine<Server> create_server(Factory&& factory, std::string_view host, const Port& port,
+                                  ServerOptions options = {}) {
+    static_assert(detail::require_inline_callable<Factory>());
+    static_assert(std::derived_from<protocol_of<Factory>, BaseProtocol>);
+    return listen(ProtocolFactory(std::forward<Factory>(factory)), {std::string(host)}, port,
+                  options);
+  }
+  template <class Factory>
+  Coroutine<Server> create_server(Factory&& factory, std::vector<std::string> hosts,
+                                  const Port& port, ServerOptions options = {}) {
+    static_assert(detail::require_inline_callable<Factory>());
+    static_assert(std::derived_from<protocol_of<Factory>, BaseProtocol>);
+    return listen(ProtocolFactory(std::forward<Factory>(factory)), std::move(hosts), port, options);
+  }
+  /// Serves on a socket that is bound: {.sock = &socket}. The socket is taken over.
+  template <class Factory>
+  Coroutine<Server> create_server(Factory&& factory, ServerOptions options) {
+    static_assert(detail::require_inline_callable<Factory>());
+    static_assert(std::derived_from<protocol_of<Factory>, BaseProtocol>);
+    return listen(ProtocolFactory(std::forward<Factory>(factory)), {}, Port(), options);
+  }
+  template <std::derived_from<BaseProtocol> P>
+  Coroutine<Server> create_server(std::string_view host, const Port& port,
+                                  ServerOptions options = {}) {
+    return create_server([] { return std::make_shared<P>(); }, host, port, options);
+  }
+
+  /// Makes transport and protocol for a connection that was accepted elsewhere.
+  template <class Factory>
+  auto connect_accepted_socket(Factory&& factory, Socket sock) {
+    static_assert(detail::require_inline_callable<Factory>());
+    using P = protocol_of<Factory>;
+    return as_protocol<P>(
+        adopt_accepted(ProtocolFactory(std::forward<Factory>(factory)), std::move(sock)));
+  }
+
+  // -- beneath
+
+  /// The context that this loop drives, or whose guest it is.
+  boost::asio::io_context& get_io_context() noexcept;
+  /// For tests; null ends it. The observer must outlive the loop or that call.
+  void set_observer(LoopObserver* observer) noexcept;
+  /// Passes begun so far.
+  std::uint64_t passes() const noexcept { return scheduler().passes(); }
+  detail::Scheduler& scheduler() const noexcept { return *scheduler_; }
+  detail::LoopCore& core() const noexcept;
+
+ private:
+  template <class Factory>
+  using protocol_of = typename std::invoke_result_t<Factory&>::element_type;
+  using AnyConnection = std::pair<std::shared_ptr<Transport>, std::shared_ptr<BaseProtocol>>;
+
+  template <class P>
+  static Coroutine<std::pair<std::shared_ptr<Transport>, std::shared_ptr<P>>> as_protocol(
+      Coroutine<AnyConnection> connection) {
+    auto [transport, protocol] = co_await std::move(connection);
+    co_return std::pair(std::move(transport), std::static_pointer_cast<P>(std::move(protocol)));
+  }
+
+  static detail::Ref<detail::ContextState> context_of(CallbackOptions options) {
+    return options.context ? options.context->state() : detail::capture_context();
+  }
+  template <class F, class... Args>
+  static auto bind(F&& callback, Args&&... args) {
+    static_assert(std::invocable<std::decay_t<F>&, std::decay_t<Args>&...>,
+                  "asyncio: the callback cannot be called with these arguments");
+    static_assert(!detail::coroutine_function<std::decay_t<F>, std::decay_t<Args>...>,
+                  "asyncio: coroutines cannot be used with call_soon() and its like; "
+                  "use create_task()");
+    if constexpr (sizeof...(Args) == 0) {
+      return std::decay_t<F>(std::forward<F>(callback));
+    } else {
+      return [callback = std::decay_t<F>(std::forward<F>(callback)),
+              ... args = std::decay_t<Args>(std::forward<Args>(args))]() mutable {
+        std::invoke(callback, args...);
+      };
+    }
+  }
+
+  friend class Runner;
+  void check_runnable() const;
+  void run_until_done(detail::FutureBase& future, bool new_task);
+  Handle push_threadsafe(detail::Ref<detail::HandleNode> node);
+  void add_signal_callback(int signal_number, detail::Ref<detail::HandleNode> callback);
+  Coroutine<AnyConnection> connect(ProtocolFactory factory, std::string host, Port port,
+                                   ConnectionOptions options);
+  Coroutine<Server> listen(ProtocolFactory factory, std::vector<std::string> hosts, Port port,
+                           ServerOptions options);
+  Coroutine<AnyConnection> adopt_accepted(ProtocolFactory factory, Socket sock);
+
+  detail::Ref<detail::Scheduler> scheduler_;
+};
+
+// -- which loop is mine (surface A23)
+
+/// The loop that runs in this thread; RuntimeError "no running event loop".
+EventLoop& get_running_loop();
+/// The running loop, else the one set for this thread, else RuntimeError (as from 3.14 on).
+EventLoop& get_event_loop();
+/// Sets the thread's current loop; null for none. The loop is not owned.
+void set_event_loop(EventLoop* loop) noexcept;
+std::unique_ptr<EventLoop> new_event_loop();
+
+template <class T>
+Future<T>::Future(EventLoop& loop) : Future(loop.scheduler()) {}
+
+}  // namespace asyncio::inline v1

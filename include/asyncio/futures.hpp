@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: BSL-1.0
+// Future<T>: a result that is not there yet (surface A4, rules 24-37).
+//
+// A Future is a small handle; copies stand for the same future. Futures belong to a loop and are
+// for that loop's thread only.
+#pragma once
+
+#include <concepts>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include <asyncio/exceptions.hpp>
+#include <asyncio/scheduler.hpp>
+
+namespace asyncio::inline v1 {
+
+class AnyFuture;
+template <class T>
+class Future;
+
+namespace detail {
+
+class TaskBase;
+template <class T>
+class FutureAwaiter;
+
+/// What stands for a result of type void where a value is needed.
+template <class T>
+using value_or_monostate = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
+
+/// The shared state of futures and tasks, as far as it does not depend on the type of the result.
+class FutureBase : public Pooled {
+ public:
+  enum class State : std::uint8_t { pending, cancelled, finished };
+
+  explicit FutureBase(Scheduler& scheduler) noexcept : scheduler_(&scheduler) {}
+  FutureBase(const FutureBase&) = delete;
+  FutureBase& operator=(const FutureBase&) = delete;
+
+  void add_ref() noexcept { ++references_; }
+  void release() noexcept {
+    if (--references_ == 0) dispose();
+  }
+  bool unique() const noexcept { return references_ == 1; }
+
+  Scheduler& scheduler() const noexcept { return *scheduler_; }
+  bool done() const noexcept { return state_ != State::pending; }
+  bool cancelled() const noexcept { return state_ == State::cancelled; }
+  bool failed() const noexcept { return state_ == State::finished && exception_; }
+  /// The task this future is, if it is one.
+  virtual TaskBase* as_task() noexcept { return nullptr; }
+  virtual const char* type_name() const noexcept { return "Future"; }
+  std::string repr();
+
+  /// Rule 31; tasks and gathering futures have their own.
+  virtual bool cancel(const std::string* message);
+  /// Ends the future as cancelled, whatever kind it is.
+  void set_cancelled(const std::string* message);
+  void set_exception(std::exception_ptr exception);
+  /// Python's Future.exception(): marks it as retrieved.
+  std::exception_ptr exception();
+  /// Returns if there is a value; throws what result() throws otherwise (rules 24, 32, 35).
+  void check_result();
+  /// The CancelledError for the next one who asks (rule 32). The future is cancelled.
+  std::exception_ptr make_cancelled_error();
+  /// Is there a CancelledError, by cancellation or stored (rule 34)?
+  bool ended_by_cancelled_error() const;
+  const std::string* cancel_message() const noexcept { return cancel_message_.get(); }
+  void set_cancel_message(const std::string* message);
+  void mark_retrieved() noexcept { log_exception_ = false; }
+  /// Used by tasks that die of a CancelledError: the first retrieval gives that very object.
+  void keep_cancelled_error(std::exception_ptr error) noexcept { exception_ = std::move(error); }
+
+  /// Queues `node` when the future is done, at once if it is already (rules 25, 26). Takes over
+  /// one reference to what the node belongs to. `wants_future`: the node is a callback that takes
+  /// the future as argument and has to be told (ReadyNode::completed_by).
+  void add_callback(ReadyNode& node, bool wants_future);
+  /// Takes out the callbacks for which `match` is true; returns how many (rule 28).
+  template <class Match>
+  std::size_t remove_callbacks(Match match) {
+    std::size_t count = 0;
+    callbacks_.remove_if(match, [&](ReadyNode& node) {
+      ++count;
+      node.drop();
+    });
+    return count;
+  }
+
+ protected:
+  virtual ~FutureBase();
+  /// Throws InvalidStateError if the future is done.
+  void check_pending() {
+    if (done()) [[unlikely]]
+      throw_done();
+  }
+  void finish(State state);
+  /// The reference count fell to zero: report what nobody saw, then delete.
+  virtual void dispose() noexcept;
+
+ private:
+  [[noreturn]] void throw_done();
+
+  std::uint32_t references_ = 1;
+  State state_ = State::pending;
+  bool log_exception_ = false;  // set, and nobody has looked at it yet
+  bool tell_callbacks_ = false;
+  Ref<Scheduler> scheduler_;
+  ReadyList callbacks_;
+  std::exception_ptr exception_;  // of a failed future; of a cancelled one: the original
+  std::unique_ptr<std::string> cancel_message_;
+};
+
+template <class T>
+class FutureState : public FutureBase {
+ public:
+  using Value = value_or_monostate<T>;
+  using FutureBase::FutureBase;
+
+  template <class... Args>
+  void set_result(Args&&... args) {
+    check_pending();
+    value_.emplace(std::forward<Args>(args)...);
+    finish(State::finished);
+  }
+  /// The value, or what stands for it is thrown.
+  Value& result() {
+    check_result();
+    return *value_;
+  }
+
+ private:
+  std::optional<Value> value_;
+};
+
+/// Hands out a result to somebody who gives up his handle: moved if nobody else holds the future,
+/// or if it cannot be copied; copied otherwise.
+template <class T>
+value_or_monostate<T> take_result(FutureState<T>& state) {
+  auto& value = state.result();
+  if constexpr (std::is_copy_constructible_v<value_or_monostate<T>>) {
+    if (!state.unique()) return value;
+  }
+  return std::move(value);
+}
+
+// -- callbacks
+
+/// Tells the types of callables apart without RTTI.
+template <class F>
+inline constexpr char type_tag = 0;
+
+/// A done-callback of a user: called with the future. Equality is that of the callables.
+class DoneCallbackNode : public HandleNode {
+ public:
+  using HandleNode::HandleNode;
+  void completed_by(FutureBase& future) noexcept final { future_ = Ref<FutureBase>(&future); }
+  virtual bool equals(const void* tag, const void* callback) const noexcept = 0;
+
+ protected:
+  Ref<FutureBase> future_;
+};
+
+template <class F, class Argument>
+class DoneCallback final : public DoneCallbackNode {
+ public:
+  template <class G>
+  DoneCallback(Scheduler& scheduler, G&& callback)
+      : DoneCallbackNode(scheduler), callback_(std::in_place, std::forward<G>(callback)) {}
+
+  bool equals(const void* tag, const void* callback) const noexcept override {
+    if constexpr (std::equality_comparable<F>) {
+      return tag == &type_tag<F> && callback_ && *callback_ == *static_cast<const F*>(callback);
+    } else {
+      return false;
+    }
+  }
+
+ private:
+  void invoke() override {
+    if constexpr (std::invocable<F&, Argument>)
+      (*callback_)(Argument(std::move(future_)));
+    else
+      (*callback_)();
+  }
+  void discard() noexcept override {
+    callback_.reset();
+    future_ = {};
+  }
+  std::optional<F> callback_;
+};
+
+}  // namespace detail
+
+/// Options of add_done_callback.
+struct CallbackOptions {
+  const Context* context = nullptr;  ///< null: a copy of the current one
+};
+
+/// Any future or task, whatever its result; nullable. What all of them have in common.
+class AnyFuture {
+ public:
+  AnyFuture() noexcept = default;
+  explicit AnyFuture(detail::Ref<detail::FutureBase> state) noexcept : state_(std::move(state)) {}
+
+  /// False for a default-constructed or moved-from handle; nothing else may be called on it then.
+  explicit operator bool() const noexcept { return bool(state_); }
+  bool done() const noexcept { return state_->done(); }
+  bool cancelled() const noexcept { return state_->cancelled(); }
+  /// A future is cancelled at once; a task is asked to (rules 31, 52-63). False if it is done.
+  bool cancel() const { return state_->cancel(nullptr); }
+  bool cancel(const std::string& message) const { return state_->cancel(&message); }
+  /// The exception, null if there is a value. Throws CancelledError if cancelled, InvalidStateError
+  /// "Exception is not set." if pending.
+  std::exception_ptr exception() const { return state_->exception(); }
+  /// InvalidStateError if the future is done; RuntimeError on a task (rule 47).
+  void set_exception(std::exception_ptr exception) const;
+  /// set_exception(ValueError("...")), as in Python.
+  template <class E>
+    requires(!std::convertible_to<E, std::exception_ptr>)
+  void set_exception(E exception) const {
+    set_exception(std::make_exception_ptr(std::move(exception)));
+  }
+  EventLoop& get_loop() const;
+
+  /// Calls `callback(future)`, or `callback()`, through the loop when the future is done; queued
+  /// at once if it is already (rules 25-27). An exception of the callback goes to the loop's
+  /// exception handler.
+  template <class F>
+  void add_done_callback(F&& callback, CallbackOptions options = {}) const {
+    add_callback<AnyFuture>(std::forward<F>(callback), options);
+  }
+  /// Removes every callback that equals this one; returns how many. Callbacks that are queued
+  /// already cannot be recalled (rule 28). The callable needs operator==: a function pointer, or a
+  /// class that has one. A lambda has none; give it a name in such a class.
+  template <class F>
+  std::size_t remove_done_callback(const F& callback) const {
+    using Callback = std::decay_t<F>;
+    static_assert(std::equality_comparable<Callback>,
+                  "asyncio: remove_done_callback needs a callable with operator==, "
+                  "such as a function pointer; a lambda has none");
+    const Callback wanted = callback;
+    return state_->remove_callbacks([&](detail::ReadyNode& node) {
+      const auto* const candidate = dynamic_cast<detail::DoneCallbackNode*>(&node);
+      return candidate && candidate->equals(&detail::type_tag<Callback>, &wanted);
+    });
+  }
+
+  const detail::Ref<detail::FutureBase>& state() const noexcept { return state_; }
+  friend bool operator==(const AnyFuture&, const AnyFuture&) = default;
+
+  /// Waits until it is done; throws what result() would throw.
+  detail::FutureAwaiter<void> operator co_await() const;
+
+ protected:
+  template <class Argument, class F>
+  void add_callback(F&& callback, CallbackOptions options) const {
+    using Node = detail::DoneCallback<std::decay_t<F>, Argument>;
+    static_assert(std::invocable<std::decay_t<F>&, Argument> || std::invocable<std::decay_t<F>&>,
+                  "asyncio: a done-callback is called with the future, or without arguments");
+    auto* const node = new Node(state_->scheduler(), std::forward<F>(callback));
+    node->context = options.context ? options.context->state() : detail::capture_context();
+    state_->add_callback(*node, true);
+  }
+
+  detail::Ref<detail::FutureBase> state_;
+};
+
+/// Python's repr: `<Future pending>`, `<Task finished name='Task-1'>`.
+std::string to_string(const AnyFuture& future);
+
+/// A future with a result of type T, T = void for Python's None. Python: asyncio.Future.
+///
+/// `co_await future` completes when the future is done, at once and without yielding if it is
+/// already; it returns the value or throws the exception. Cancelling the waiting task cancels the
+/// future. Many tasks may wait; they wake in the order in which they came (rule 30).
+/// `co_await future` on a named future copies the value; on `std::move(future)` or a temporary it
+/// moves it, unless others hold the future too.
+template <class T = void>
+class [[nodiscard]] Future : public AnyFuture {
+ public:
+  using value_type = T;
+
+  /// Of the running loop, else of the thread's current one (get_event_loop).
+  Future() : Future(detail::default_scheduler()) {}
+  explicit Future(EventLoop& loop);
+  explicit Future(detail::Scheduler& scheduler)
+      : AnyFuture(
+            detail::Ref<detail::FutureBase>(detail::adopt_ref, new detail::FutureState<T>(scheduler))) {
+  }
+  explicit Future(detail::Ref<detail::FutureBase> state) noexcept : AnyFuture(std::move(state)) {}
+  /// A handle that stands for no future yet.
+  Future(std::nullptr_t) noexcept {}
+
+  /// The value, or what the future holds instead is thrown: its exception, CancelledError, or
+  /// InvalidStateError "Result is not ready.".
+  T result() const {
+    if constexpr (std::is_void_v<T>)
+      typed_state().check_result();
+    else
+      return typed_state().result();
+  }
+  /// InvalidStateError if the future is done; RuntimeError on a task (rule 47).
+  template <class U = T>
+    requires(!std::is_void_v<T>) && std::constructible_from<T, U&&>
+  void set_result(U&& value) const {
+    check_settable();
+    typed_state().set_result(std::forward<U>(value));
+  }
+  void set_result() const
+    requires std::is_void_v<T>
+  {
+    check_settable();
+    typed_state().set_result();
+  }
+  /// As AnyFuture's; the callback may take a Future<T>.
+  template <class F>
+  void add_done_callback(F&& callback, CallbackOptions options = {}) const {
+    this->template add_callback<Future<T>>(std::forward<F>(callback), options);
+  }
+
+  detail::FutureState<T>& typed_state() const noexcept {
+    return static_cast<detail::FutureState<T>&>(*state_);
+  }
+
+  detail::FutureAwaiter<T> operator co_await() const&;
+  detail::FutureAwaiter<T> operator co_await() &&;
+
+ private:
+  void check_settable() const {
+    if (state_->as_task()) [[unlikely]]
+      throw RuntimeError("Task does not support set_result operation");
+  }
+};
+
+}  // namespace asyncio::inline v1

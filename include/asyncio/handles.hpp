@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: BSL-1.0
+// Handle and TimerHandle: what call_soon, call_later and call_at give back (surface A3).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <utility>
+
+#include <asyncio/contextvars.hpp>
+#include <asyncio/detail/ref.hpp>
+#include <asyncio/detail/thread_state.hpp>
+#include <asyncio/duration.hpp>
+
+namespace asyncio::inline v1 {
+
+class Handle;
+class TimerHandle;
+
+namespace detail {
+
+class FutureBase;
+class Scheduler;
+
+/// An entry of the ready queue. While it stands there, the queue owns one reference to whatever
+/// the entry belongs to; run() and drop() each consume it.
+class ReadyNode {
+ public:
+  /// The entry's turn has come. SystemExit and KeyboardInterrupt leave it; nothing else does.
+  virtual void run() = 0;
+  /// The queue is emptied without running (the loop is being closed).
+  virtual void drop() noexcept = 0;
+  /// A future completed and its callbacks were queued: those that want it as argument keep it.
+  virtual void completed_by(FutureBase&) noexcept {}
+
+  ReadyNode* next = nullptr;
+
+ protected:
+  ReadyNode() = default;
+  ReadyNode(const ReadyNode&) = delete;
+  ReadyNode& operator=(const ReadyNode&) = delete;
+  ~ReadyNode() = default;
+};
+
+/// A FIFO of entries, linked through the entries themselves.
+class ReadyList {
+ public:
+  ReadyList() = default;
+  ReadyList(const ReadyList&) = delete;
+  ReadyList& operator=(const ReadyList&) = delete;
+
+  bool empty() const noexcept { return head_ == nullptr; }
+  ReadyNode* front() const noexcept { return head_; }
+  void push_back(ReadyNode& node) noexcept {
+    node.next = nullptr;
+    *tail_ = &node;
+    tail_ = &node.next;
+  }
+  ReadyNode& pop_front() noexcept {
+    ReadyNode& node = *head_;
+    head_ = node.next;
+    if (!head_) tail_ = &head_;
+    return node;
+  }
+  /// Moves all of `other` behind what is here; constant time.
+  void splice_back(ReadyList& other) noexcept {
+    if (other.empty()) return;
+    *tail_ = other.head_;
+    tail_ = other.tail_;
+    other.clear();
+  }
+  /// Moves all of `other` ahead of what is here; constant time.
+  void splice_front(ReadyList& other) noexcept {
+    if (other.empty()) return;
+    other.splice_back(*this);
+    splice_back(other);
+  }
+  /// Takes out every entry for which `match` is true and calls `removed` for it.
+  template <class Match, class Removed>
+  void remove_if(Match match, Removed removed) {
+    for (ReadyNode** link = &head_; *link;) {
+      ReadyNode* const node = *link;
+      if (!match(*node)) {
+        link = &node->next;
+        continue;
+      }
+      *link = node->next;
+      if (!*link) tail_ = link;
+      removed(*node);
+    }
+  }
+
+ private:
+  void clear() noexcept {
+    head_ = nullptr;
+    tail_ = &head_;
+  }
+
+  ReadyNode* head_ = nullptr;
+  ReadyNode** tail_ = &head_;
+};
+
+/// A callback with its context. Counted without atomics, except for those that
+/// call_soon_threadsafe gave to another thread.
+class HandleNode : public ReadyNode, public Pooled {
+ public:
+  void add_ref() noexcept {
+    if (shared_) [[unlikely]]
+      std::atomic_ref(references_).fetch_add(1, std::memory_order_relaxed);
+    else
+      ++references_;
+  }
+  void release() noexcept {
+    if (shared_) [[unlikely]] {
+      if (std::atomic_ref(references_).fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+    } else if (--references_ == 0) {
+      delete this;
+    }
+  }
+
+  void run() final;
+  void drop() noexcept final {
+    discard();
+    release();
+  }
+
+  /// The callback will not run; it and its arguments are destroyed now. Idempotent.
+  void cancel() noexcept;
+  bool cancelled() const noexcept { return cancelled_; }
+  /// Python's repr, as far as C++ knows the callback.
+  std::string repr() const;
+
+  Ref<ContextState> context;
+
+ protected:
+  explicit HandleNode(Scheduler& scheduler) noexcept : scheduler_(scheduler) {}
+  virtual ~HandleNode() = default;
+  virtual void invoke() = 0;
+  /// Destroys callback and arguments, unless that was done before.
+  virtual void discard() noexcept = 0;
+
+ private:
+  friend class Scheduler;
+  friend class asyncio::v1::Handle;
+  friend class asyncio::v1::TimerHandle;
+
+  Scheduler& scheduler_;
+  std::uint32_t references_ = 1;
+  bool cancelled_ = false;
+  bool shared_ = false;    // counted from several threads
+  bool is_timer_ = false;  // made by call_later or call_at
+  bool in_heap_ = false;   // still waiting for its deadline
+  TimePoint when_;
+};
+
+/// A handle's node with its callable in place.
+template <class F>
+class CallbackNode final : public HandleNode {
+ public:
+  template <class... Args>
+  explicit CallbackNode(Scheduler& scheduler, Args&&... args)
+      : HandleNode(scheduler), callback_(std::forward<Args>(args)...), present_(true) {}
+
+ private:
+  ~CallbackNode() override { discard(); }
+  void invoke() override { callback_(); }
+  void discard() noexcept override {
+    if (std::exchange(present_, false)) callback_.~F();
+  }
+
+  union {
+    F callback_;
+  };
+  bool present_;
+};
+
+}  // namespace detail
+
+/// A scheduled callback. Copies of the handle stand for the same callback. The loop's thread only.
+/// Python: asyncio.Handle.
+class Handle {
+ public:
+  /// Stands for no callback: cancel() does nothing, cancelled() is true.
+  Handle() noexcept = default;
+  explicit Handle(detail::Ref<detail::HandleNode> node) noexcept : node_(std::move(node)) {}
+
+  /// The callback will not run, also when its turn in the running pass was near (rule 11).
+  /// It and its arguments are destroyed at once. Harmless when it ran or was cancelled already.
+  void cancel() noexcept {
+    if (node_) node_->cancel();
+  }
+  bool cancelled() const noexcept { return !node_ || node_->cancelled(); }
+  /// The context in which the callback runs.
+  Context get_context() const;
+  explicit operator bool() const noexcept { return bool(node_); }
+  const detail::Ref<detail::HandleNode>& node() const noexcept { return node_; }
+
+  friend bool operator==(const Handle&, const Handle&) = default;
+
+ protected:
+  detail::Ref<detail::HandleNode> node_;
+};
+
+/// A callback with a deadline. Python: asyncio.TimerHandle.
+class TimerHandle : public Handle {
+ public:
+  using Handle::Handle;
+  /// The deadline, in the loop's time.
+  TimePoint when() const noexcept { return node_ ? node_->when_ : TimePoint(); }
+};
+
+std::string to_string(const Handle& handle);
+
+}  // namespace asyncio::inline v1

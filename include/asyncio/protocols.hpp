@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: BSL-1.0
+// Protocols: what a program implements to be told about its connections (surface A8).
+//
+//   class Echo : public asyncio::Protocol {
+//     void connection_made(std::shared_ptr<asyncio::Transport> transport) override { ... }
+//     void data_received(asyncio::BytesView data) override { transport_->write(data); }
+//   };
+//
+// A protocol belongs to one connection and is called in its loop's thread only, one call at a time:
+//
+//   connection_made -> (data_received | get_buffer buffer_updated)* -> eof_received? -> connection_lost
+//
+// with pause_writing and resume_writing, strictly alternating, in between. Every method has an empty
+// default. The transport keeps the protocol until connection_lost has returned, and the protocol
+// usually keeps the transport: that circle is cut by the transport.
+#pragma once
+
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include <asyncio/bytes.hpp>
+#include <asyncio/detail/compiler.hpp>
+
+namespace asyncio::inline v1 {
+
+class Transport;
+
+/// What all protocols have in common. A program derives from Protocol or BufferedProtocol.
+/// Python: asyncio.BaseProtocol.
+class BaseProtocol {
+ public:
+  virtual ~BaseProtocol() = default;
+
+  /// The connection is gone; called once, after everything else. Null after an orderly end, close()
+  /// or abort() of this side; an OSError when the connection failed; whatever a callback of this
+  /// protocol threw.
+  virtual void connection_lost(std::exception_ptr /*error*/) {}
+  /// The transport's write buffer has grown above its high-water mark. Called from inside write().
+  virtual void pause_writing() {}
+  /// The buffer has shrunk to its low-water mark or below.
+  virtual void resume_writing() {}
+
+ protected:
+  BaseProtocol() = default;
+  BaseProtocol(const BaseProtocol&) = default;
+  BaseProtocol& operator=(const BaseProtocol&) = default;
+};
+
+/// What the two kinds of stream protocol have in common. Not for derivation: there are only two.
+class StreamProtocol : public BaseProtocol {
+ public:
+  /// Called once, first. What it throws is reported; the connection goes on (rule 103).
+  virtual void connection_made(std::shared_ptr<Transport> /*transport*/) {}
+  /// The peer will send nothing more. False: the transport closes itself. True: it stays open for
+  /// writing, until close().
+  virtual bool eof_received() { return false; }
+
+ private:
+  friend class Protocol;
+  friend class BufferedProtocol;
+  StreamProtocol() = default;
+  StreamProtocol(const StreamProtocol&) = default;
+  StreamProtocol& operator=(const StreamProtocol&) = default;
+};
+
+/// A protocol for a stream of bytes. Python: asyncio.Protocol.
+class Protocol : public StreamProtocol {
+ public:
+  /// Some bytes, at least one. The view is valid during the call. What it throws is reported and
+  /// ends the connection.
+  virtual void data_received(BytesView /*data*/) {}
+
+ protected:
+  Protocol() = default;
+};
+
+/// A protocol for a stream of bytes that says where they go; nothing is copied.
+/// Python: asyncio.BufferedProtocol.
+class BufferedProtocol : public StreamProtocol {
+ public:
+  /// Where the next bytes go. Must not be empty, and must stay valid until buffer_updated() or the
+  /// next get_buffer(). `sizehint` is the size that would be good, -1 for no opinion.
+  virtual MutableBytes get_buffer(std::ptrdiff_t sizehint) = 0;
+  /// `size` bytes, at least one, were put at the start of that buffer.
+  virtual void buffer_updated(std::size_t /*size*/) {}
+
+ protected:
+  BufferedProtocol() = default;
+};
+
+/// Makes the protocol of a new connection.
+using ProtocolFactory = std::function<std::shared_ptr<BaseProtocol>()>;
+
+/// A factory that constructs a P from the same arguments each time. It may be written inside a
+/// co_await expression, where a lambda that owns something may not.
+template <class P, class... Args>
+class MakeProtocol {
+ public:
+  template <class... Given>
+  explicit MakeProtocol(std::in_place_t, Given&&... args) : args_(std::forward<Given>(args)...) {}
+
+  std::shared_ptr<P> operator()() const {
+    return std::apply([](const auto&... args) { return std::make_shared<P>(args...); }, args_);
+  }
+
+ private:
+  std::tuple<Args...> args_;
+};
+
+template <class P, class... Args>
+inline constexpr bool has_constructor<MakeProtocol<P, Args...>> = true;
+
+/// loop.create_server(asyncio::make<ChatServer>(&room), ...): a factory that gives each ChatServer a
+/// copy of these arguments; std::ref passes a reference. Python: functools.partial(ChatServer, room).
+template <class P, class... Args>
+auto make(Args&&... args) {
+  static_assert(std::is_base_of_v<BaseProtocol, P>, "asyncio: make<P>() makes protocols");
+  return MakeProtocol<P, std::unwrap_ref_decay_t<Args>...>(std::in_place,
+                                                           std::forward<Args>(args)...);
+}
+
+}  // namespace asyncio::inline v1

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: BSL-1.0
+// The scheduler: all that futures and tasks know of a loop. Ready queue, timer heap, passes, clock.
+//
+// One pass, as CPython makes it (rules 2-14):
+//   begin_pass()   sweep cancelled timers
+//   (the loop polls, for as long as wait_time() says; what is ready is queued)
+//   run_pass()     queue the due timers, then run exactly what is queued now
+// The scheduler knows nothing of Asio; the loop that drives it does.
+#pragma once
+
+#include <cstdint>
+#include <exception>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <asyncio/handles.hpp>
+
+namespace asyncio::inline v1 {
+
+class AnyCoroutine;
+class AnyTask;
+class EventLoop;
+struct TaskOptions;
+
+/// What a test may want to see of a loop's passes. Exceptions thrown here leave run_forever.
+class LoopObserver {
+ public:
+  virtual ~LoopObserver() = default;
+  /// A pass begins; before timers are looked at and before polling.
+  virtual void pass_begins() {}
+  /// The pass would wait without limit: nothing is ready, no timer is set.
+  virtual void waits_for_ever() {}
+};
+
+namespace detail {
+
+class FutureBase;
+class TaskBase;
+
+/// What the lower floors tell the loop's exception handler. Valid during the call only.
+struct Report {
+  std::string message;
+  std::exception_ptr exception{};
+  FutureBase* future = nullptr;
+  TaskBase* task = nullptr;
+  HandleNode* handle = nullptr;
+};
+
+/// Tasks that are not done, in the order in which they were made.
+struct TaskLinks {
+  TaskLinks* previous = this;
+  TaskLinks* next = this;
+
+  void link_before(TaskLinks& place) noexcept {
+    previous = std::exchange(place.previous, this);
+    next = &place;
+    previous->next = this;
+  }
+  void unlink() noexcept {
+    previous->next = next;
+    next->previous = previous;
+    previous = next = this;
+  }
+};
+
+/// Python's heapq over deadlines: compared by time alone, with the very sift procedures of
+/// CPython, so that timers with equal deadlines leave in the order in which they do there (rule 12).
+class TimerHeap {
+ public:
+  struct Entry {
+    std::int64_t when;
+    HandleNode* node;  // counted
+  };
+
+  bool empty() const noexcept { return entries_.empty(); }
+  std::size_t size() const noexcept { return entries_.size(); }
+  const Entry& top() const noexcept { return entries_.front(); }
+  void push(Entry entry);
+  Entry pop() noexcept;
+  /// Takes out every entry for which `match` is true, and orders the rest anew.
+  template <class Match>
+  void remove_if(Match match);
+
+ private:
+  void sift_down(std::size_t start, std::size_t position) noexcept;
+  void sift_up(std::size_t position) noexcept;
+
+  std::vector<Entry> entries_;
+};
+
+class Scheduler {
+ public:
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
+
+  // Futures that outlive the loop still refer to its scheduler.
+  void add_ref() noexcept { ++references_; }
+  void release() noexcept {
+    if (--references_ == 0) delete this;
+  }
+
+  /// RuntimeError "Event loop is closed" if it is.
+  void check_closed() const {
+    if (closed_) [[unlikely]]
+      throw_closed();
+  }
+  bool closed() const noexcept { return closed_; }
+  bool running() const noexcept { return running_; }
+
+  /// Queues an entry; the queue takes over one reference to what it belongs to.
+  void push(ReadyNode& node) noexcept {
+    ready_.push_back(node);
+    if (!attended_) [[unlikely]]
+      attend();
+  }
+  void push(ReadyList& list) noexcept {
+    ready_.splice_back(list);
+    if (!attended_) [[unlikely]]
+      attend();
+  }
+  /// Queues an entry where I/O comes in the coming pass: behind what is queued by then, ahead of
+  /// the timers (rule 9).
+  void push_io(ReadyNode& node) noexcept {
+    io_ready_.push_back(node);
+    if (!attended_) [[unlikely]]
+      attend();
+  }
+
+  /// Queues a callback (rule 2). Python: call_soon.
+  template <class F>
+  Ref<HandleNode> call_soon(F&& callback) {
+    return call_soon(std::forward<F>(callback), capture_context());
+  }
+  template <class F>
+  Ref<HandleNode> call_soon(F&& callback, Ref<ContextState> context) {
+    check_closed();
+    Ref<HandleNode> node = make_callback(std::forward<F>(callback), std::move(context));
+    node->add_ref();
+    push(*node);
+    return node;
+  }
+  /// Sets a timer. Python: call_at.
+  template <class F>
+  Ref<HandleNode> call_at(TimePoint when, F&& callback) {
+    return call_at(when, std::forward<F>(callback), capture_context());
+  }
+  template <class F>
+  Ref<HandleNode> call_at(TimePoint when, F&& callback, Ref<ContextState> context) {
+    check_closed();
+    Ref<HandleNode> node = make_callback(std::forward<F>(callback), std::move(context));
+    add_timer(*node, when);
+    return node;
+  }
+  template <class F>
+  Ref<HandleNode> make_callback(F&& callback, Ref<ContextState> context) {
+    Ref<HandleNode> node(adopt_ref,
+                         new CallbackNode<std::decay_t<F>>(*this, std::forward<F>(callback)));
+    node->context = std::move(context);
+    return node;
+  }
+
+  /// The loop's clock; read anew at every call (rule 14).
+  TimePoint time() const noexcept {
+    return TimePoint::from_nanoseconds(virtual_ ? virtual_now_ : steady_now());
+  }
+  bool virtual_time() const noexcept { return virtual_; }
+  /// Virtual time only: waits by moving the clock.
+  void advance(Duration by) noexcept { virtual_now_ += by.nanoseconds(); }
+
+  // -- passes, for the loop that drives them
+
+  void begin_pass();
+  /// How long the pass may wait for I/O (rule 4): nothing if something is ready or stop() was
+  /// called, never more than a day; Duration::max() stands for "without limit".
+  Duration wait_time() const noexcept;
+  bool has_ready() const noexcept { return !ready_.empty() || !io_ready_.empty(); }
+  void run_pass();
+  std::uint64_t passes() const noexcept { return passes_; }
+  void stop() noexcept { stopping_ = true; }
+  bool stopping() const noexcept { return stopping_; }
+
+  /// To the loop's exception handler (B10). Only SystemExit and KeyboardInterrupt of a user's
+  /// handler leave it.
+  virtual void report(const Report& report) = 0;
+  /// The same from a destructor: what a user's handler throws is logged.
+  void report_from_destructor(const Report& report) noexcept;
+  /// Makes a task through the loop's task factory. Only if has_task_factory.
+  virtual AnyTask call_task_factory(AnyCoroutine coroutine, const TaskOptions& options) = 0;
+  bool has_task_factory = false;
+
+  EventLoop* facade = nullptr;       // null once the EventLoop is destroyed
+  TaskBase* current_task = nullptr;  // the one whose step runs
+  TaskLinks tasks;
+  Pool pool;
+
+ protected:
+  explicit Scheduler(bool virtual_time) noexcept : virtual_(virtual_time) {}
+  virtual ~Scheduler();
+
+  /// Somebody queued something, or set a timer, and nobody sees to it. Not called again
+  /// before `attended_` was set to false.
+  virtual void attend() noexcept = 0;
+  /// A timer was set that is due before all others.
+  virtual void earliest_timer_changed() noexcept {}
+  [[noreturn]] static void throw_closed();
+  /// The node's references are counted in several threads from now on.
+  static void share(HandleNode& node) noexcept { node.shared_ = true; }
+
+  /// Drops everything that is queued. Running the destructors of callbacks may queue more;
+  /// when this returns, nothing is queued.
+  void drop_all() noexcept;
+
+  bool attended_ = true;
+  bool running_ = false;
+  bool stopping_ = false;
+  bool closed_ = false;
+  LoopObserver* observer_ = nullptr;
+
+ private:
+  friend class HandleNode;
+  void add_timer(HandleNode& node, TimePoint when);
+  void sweep_timers();
+  static std::int64_t steady_now() noexcept;
+
+  ReadyList ready_;
+  ReadyList io_ready_;
+  TimerHeap timers_;
+  /// Of the timers in the heap; what CPython counts, which is more when a cancelled timer
+  /// becomes due together with others.
+  std::int64_t cancelled_timers_ = 0;
+  std::uint64_t passes_ = 0;
+  std::int64_t virtual_now_ = 0;
+  std::uint32_t references_ = 1;
+  const bool virtual_;
+};
+
+/// The scheduler of the loop that runs in this thread; RuntimeError "no running event loop".
+Scheduler& running_scheduler();
+/// The running loop's, else the thread's current one (get_event_loop).
+Scheduler& default_scheduler();
+
+}  // namespace detail
+}  // namespace asyncio::inline v1

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: BSL-1.0
+// TaskGroup: tasks that end before their scope does (surface A6, rules 77-81).
+//
+//   co_await asyncio::task_group([&](asyncio::TaskGroup& group) -> asyncio::Coroutine<> {
+//     group.create_task(first());
+//     group.create_task(second());
+//     co_return;
+//   });
+#pragma once
+
+#include <exception>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <asyncio/tasks.hpp>
+
+namespace asyncio::inline v1 {
+
+namespace detail {
+
+/// A group, shared with the callbacks of its children.
+class TaskGroupState : public Pooled {
+ public:
+  void add_ref() noexcept { ++references_; }
+  void release() noexcept {
+    if (--references_ == 0) delete this;
+  }
+
+  void enter();
+  /// The body is over; `error` is what it threw. Then, as long as children_left(): wait.
+  void begin_exit(std::exception_ptr error);
+  bool children_left() const noexcept { return !children_.empty(); }
+  /// Done when the last child is.
+  Future<void> completed();
+  /// The parent was cancelled while it waited.
+  void interrupted(std::exception_ptr error);
+  /// All children are done: throws what the group throws, or nothing.
+  void end_exit();
+
+  /// Throws RuntimeError if the group takes no more children.
+  Scheduler& check_accepting() const;
+  void add(const AnyTask& task);
+  void cancel();
+  std::string repr() const;
+
+ private:
+  class Child;
+  void child_done(const AnyTask& task);
+  void abort();
+
+  std::uint32_t references_ = 1;
+  bool entered_ = false;
+  bool exiting_ = false;
+  bool aborting_ = false;
+  bool parent_cancel_requested_ = false;
+  bool cancelled_ = false;  // by cancel(): leaves without an error
+  Scheduler* loop_ = nullptr;
+  AnyTask parent_;
+  std::vector<AnyTask> children_;  // not done, in the order of creation
+  std::vector<std::exception_ptr> errors_;
+  std::exception_ptr base_error_;    // SystemExit or KeyboardInterrupt
+  std::exception_ptr body_error_;    // of the body, if not a CancelledError
+  std::exception_ptr cancellation_;  // to be passed on
+  Future<void> completed_{nullptr};
+};
+
+}  // namespace detail
+
+/// What the body of task_group() gets. Usable until the group is finished; the loop's thread only.
+/// Python: asyncio.TaskGroup.
+class TaskGroup {
+ public:
+  explicit TaskGroup(detail::Ref<detail::TaskGroupState> state) noexcept
+      : state_(std::move(state)) {}
+
+  /// A child: the group ends after it. If it fails, all other children and the body are cancelled.
+  /// RuntimeError, and the coroutine is closed, when the group is finished or shutting down.
+  template <class T>
+  Task<T> create_task(Coroutine<T> coroutine, TaskOptions options = {}) {
+    detail::Scheduler& loop = state_->check_accepting();
+    Task<T> task = detail::create_task(loop, std::move(coroutine), options);
+    state_->add(task);
+    return task;
+  }
+  /// create_task(f, args...): callable and arguments live as long as the task.
+  template <class F, class... Args>
+    requires detail::coroutine_function<std::decay_t<F>, std::decay_t<Args>...>
+  auto create_task(F&& function, Args&&... args) {
+    return create_task(detail::call_and_keep<std::decay_t<F>, std::decay_t<Args>...>(
+        std::forward<F>(function), std::forward<Args>(args)...));
+  }
+  /// Cancels children and body; the group then ends without an error. Idempotent. As in 3.15.
+  void cancel() { state_->cancel(); }
+
+  friend std::string to_string(const TaskGroup& group) { return group.state_->repr(); }
+
+ private:
+  detail::Ref<detail::TaskGroupState> state_;
+};
+
+namespace detail {
+
+template <class Body>
+using group_result = typename std::invoke_result_t<Body&, TaskGroup&>::value_type;
+
+template <class Body>
+Coroutine<group_result<Body>> task_group(Body body) {
+  using T = group_result<Body>;
+  const Ref<TaskGroupState> state(adopt_ref, new TaskGroupState);
+  state->enter();
+  TaskGroup group(state);
+  std::optional<value_or_monostate<T>> value;
+  std::exception_ptr error;
+  try {
+    if constexpr (std::is_void_v<T>)
+      co_await body(group);
+    else
+      value = co_await body(group);
+  } catch (...) {
+    error = std::current_exception();
+  }
+  state->begin_exit(std::move(error));
+  // The parent may be cancelled again and again while it waits.
+  while (state->children_left()) {
+    const Future<void> completed = state->completed();
+    std::exception_ptr interruption;
+    try {
+      co_await completed;
+    } catch (const CancelledError&) {
+      interruption = std::current_exception();
+    }
+    if (interruption) state->interrupted(std::move(interruption));
+  }
+  state->end_exit();
+  if constexpr (!std::is_void_v<T>) co_return std::move(*value);
+}
+
+}  // namespace detail
+
+/// Runs body(TaskGroup&) in the calling task, then waits for all children; returns what the body
+/// returns. If the body throws, or the task is cancelled, the children are cancelled. Children's
+/// failures come out as one ExceptionGroup "unhandled errors in a TaskGroup", in the order of
+/// completion, the body's own last; SystemExit and KeyboardInterrupt come out bare; a cancellation
+/// from outside comes out as CancelledError if there is no failure.
+/// The callable is kept until the group is done; capture by reference: `[&]`.
+/// Python: async with asyncio.TaskGroup() as group.
+template <class Body>
+auto task_group(Body&& body) {
+  static_assert(detail::require_inline_callable<Body>());
+  return detail::task_group<std::decay_t<Body>>(std::forward<Body>(body));
+}
+
+}  // namespace asyncio::inline v1

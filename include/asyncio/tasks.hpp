@@ -1,0 +1,419 @@
+// SPDX-License-Identifier: BSL-1.0
+// Task<T>: a coroutine that the loop runs (surface A5, rules 38-63).
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <asyncio/coroutine.hpp>
+#include <asyncio/futures.hpp>
+
+namespace asyncio::inline v1 {
+
+/// Options of create_task.
+struct TaskOptions {
+  std::string_view name{};            ///< default: "Task-N", N counted over the whole process
+  const Context* context = nullptr;   ///< null: a copy of the current one
+  std::optional<bool> eager_start{};  ///< run the first step inside create_task (rule 51)
+};
+static_assert(detail::require_inline_options<TaskOptions>());
+
+namespace detail {
+
+/// The part of a task that does not depend on the type of its result. It is its own entry in the
+/// ready queue and in the callback lists of the futures it waits for.
+class TaskBase : public ReadyNode, private TaskLinks {
+ public:
+  FutureBase& future() const noexcept { return future_; }
+  Scheduler& scheduler() const noexcept { return future_.scheduler(); }
+  static TaskBase& from_links(TaskLinks& links) noexcept { return static_cast<TaskBase&>(links); }
+
+  std::string name() const;
+  void set_name(std::string_view name) { name_ = std::make_unique<std::string>(name); }
+  int cancelling() const noexcept { return cancel_requests_; }
+  /// Is a CancelledError to be thrown at the next step?
+  bool must_cancel() const noexcept { return must_cancel_; }
+  int uncancel() noexcept;
+  Ref<ContextState>& context() noexcept { return context_; }
+
+  // -- for awaiters: the running step is about to suspend
+
+  /// Wait for `future`: its completion makes the next step (rule 40). The awaiter keeps it alive.
+  void wait_for(FutureBase& future);
+  /// A bare yield: the next step comes in the next pass.
+  void yield() noexcept;
+  /// The step was resumed: throws what is to be thrown in place of a result (rules 41, 54).
+  void resumed() {
+    if (pending_throw_) [[unlikely]]
+      throw_pending();
+  }
+
+  // -- for frames
+
+  void enter(Frame& frame) noexcept { innermost_ = &frame; }
+  void leave(Frame* caller) noexcept {
+    innermost_ = caller;
+    if (!caller) stepping_ = false;
+  }
+
+  /// Queues the first step, or runs it at once if `eager` (rules 38, 51).
+  void start(bool eager);
+  /// The loop closes: destroys the frames of a task that is not done, without running them.
+  void abandon() noexcept;
+  void set_log_destroy_pending(bool value) noexcept { log_destroy_pending_ = value; }
+  /// The innermost frame; null when done.
+  const Frame* innermost() const noexcept { return innermost_; }
+
+ protected:
+  TaskBase(FutureBase& future, const TaskOptions& options);
+  ~TaskBase() = default;
+
+  void run() final;
+  void drop() noexcept final { future_.release(); }
+  void set_outermost(Frame& frame) noexcept {
+    frame.task = this;
+    innermost_ = &frame;
+  }
+  bool request_cancel(const std::string* message);
+
+  /// The outermost frame ended with a value: destroy the frame, make the value the result.
+  virtual void take_value() = 0;
+  virtual std::exception_ptr take_error() noexcept = 0;
+  virtual void destroy_frame() noexcept = 0;
+
+ private:
+  void resume();
+  void finish();
+  void fail(std::exception_ptr error);
+  void end() noexcept;
+  [[noreturn]] void throw_pending();
+  void schedule_throw(std::exception_ptr error);
+
+  FutureBase& future_;              // this very task, as a future
+  Frame* innermost_ = nullptr;      // the frame to resume
+  FutureBase* waiter_ = nullptr;    // what it waits for
+  std::exception_ptr pending_throw_;
+  Ref<ContextState> context_;
+  std::unique_ptr<std::string> name_;
+  std::uint64_t number_ = 0;        // of the default name
+  int cancel_requests_ = 0;
+  bool stepping_ = false;           // the coroutine runs, and has not suspended yet
+  bool started_ = false;
+  bool must_cancel_ = false;        // CancelledError is to be thrown at the next step
+  bool log_destroy_pending_ = true;
+};
+
+template <class T>
+class TaskState final : public FutureState<T>, public TaskBase {
+ public:
+  TaskState(Scheduler& scheduler, FrameOwner<T> frame, const TaskOptions& options)
+      : FutureState<T>(scheduler), TaskBase(*this, options), frame_(std::move(frame)) {
+    set_outermost(*frame_);
+  }
+
+  TaskBase* as_task() noexcept override { return this; }
+  const char* type_name() const noexcept override { return "Task"; }
+  bool cancel(const std::string* message) override { return request_cancel(message); }
+
+ private:
+  ~TaskState() override = default;
+  void take_value() override {
+    if constexpr (std::is_void_v<T>) {
+      frame_.reset();
+      this->set_result();
+    } else {
+      T value = frame_->take_result();
+      frame_.reset();
+      this->set_result(std::move(value));
+    }
+  }
+  std::exception_ptr take_error() noexcept override { return std::move(frame_->error); }
+  void destroy_frame() noexcept override { frame_.reset(); }
+
+  FrameOwner<T> frame_;
+};
+
+inline void Frame::enter(Frame& caller_frame) noexcept {
+  caller = &caller_frame;
+  task = caller_frame.task;
+  task->enter(*this);
+}
+inline void Frame::leave() noexcept { task->leave(caller); }
+
+/// Suspends the task until a future is done. See Future.
+template <class T>
+class FutureAwaiter {
+ public:
+  explicit FutureAwaiter(Ref<FutureBase> future) noexcept : future_(std::move(future)) {}
+  FutureAwaiter(Ref<FutureBase> future, bool take) noexcept
+      : future_(std::move(future)), take_(take) {}
+
+  bool await_ready() const noexcept { return future_->done(); }
+  template <std::derived_from<Frame> P>
+  void await_suspend(std::coroutine_handle<P> frame) {
+    task_ = frame.promise().task;
+    task_->wait_for(*future_);
+  }
+  T await_resume() {
+    if (task_) task_->resumed();
+    if constexpr (std::is_void_v<T>) {
+      future_->check_result();  // also of an AnyFuture, whose result has another type
+    } else {
+      auto& state = static_cast<FutureState<T>&>(*future_);
+      if constexpr (std::is_copy_constructible_v<T>) {
+        if (!take_) return state.result();
+      }
+      return detail::take_result(state);
+    }
+  }
+
+ private:
+  Ref<FutureBase> future_;
+  TaskBase* task_ = nullptr;  // set if it had to wait
+  bool take_ = false;
+};
+
+/// Gives up the rest of the pass: what `await asyncio.sleep(0)` does.
+class YieldAwaiter {
+ public:
+  bool await_ready() const noexcept { return false; }
+  template <std::derived_from<Frame> P>
+  void await_suspend(std::coroutine_handle<P> frame) noexcept {
+    task_ = frame.promise().task;
+    task_->yield();
+  }
+  void await_resume() { task_->resumed(); }
+
+ private:
+  TaskBase* task_ = nullptr;
+};
+
+}  // namespace detail
+
+/// What every handle of a task offers beside the future's members.
+template <class Handle>
+class TaskMembers {
+ public:
+  /// Outstanding cancellation requests.
+  int cancelling() const noexcept { return task().cancelling(); }
+  /// Takes one request back and returns what is left; at zero, an undelivered one is withdrawn too.
+  int uncancel() const noexcept { return task().uncancel(); }
+  std::string get_name() const { return task().name(); }
+  void set_name(std::string_view name) const { task().set_name(name); }
+  /// The context of all its steps.
+  Context get_context() const;
+
+ private:
+  detail::TaskBase& task() const noexcept {
+    return *static_cast<const Handle&>(*this).state()->as_task();
+  }
+};
+
+/// Any task, whatever its result; nullable.
+class AnyTask : public AnyFuture, public TaskMembers<AnyTask> {
+ public:
+  AnyTask() noexcept = default;
+  explicit AnyTask(detail::TaskBase& task) noexcept
+      : AnyFuture(detail::Ref<detail::FutureBase>(&task.future())) {}
+  explicit AnyTask(detail::Ref<detail::FutureBase> state) noexcept : AnyFuture(std::move(state)) {}
+};
+
+/// A coroutine on its way, and a future of its result. Made by create_task. The loop keeps a task
+/// alive until it is done, whether or not a handle is kept. A task still pending when its loop is
+/// closed is reported ("Task was destroyed but it is pending!") and its frames are destroyed
+/// without running. Python: asyncio.Task.
+template <class T = void>
+class [[nodiscard]] Task : public Future<T>, public TaskMembers<Task<T>> {
+ public:
+  /// A handle that stands for no task yet.
+  Task() noexcept : Future<T>(nullptr) {}
+  explicit Task(detail::Ref<detail::FutureBase> state) noexcept : Future<T>(std::move(state)) {}
+
+  operator AnyTask() const noexcept { return AnyTask(this->state_); }
+
+  template <class F>
+  void add_done_callback(F&& callback, CallbackOptions options = {}) const {
+    this->template add_callback<Task<T>>(std::forward<F>(callback), options);
+  }
+};
+
+template <class T>
+detail::FutureAwaiter<T> Future<T>::operator co_await() const& {
+  return detail::FutureAwaiter<T>(state_);
+}
+template <class T>
+detail::FutureAwaiter<T> Future<T>::operator co_await() && {
+  return detail::FutureAwaiter<T>(std::move(state_), true);
+}
+
+inline detail::FutureAwaiter<void> AnyFuture::operator co_await() const {
+  return detail::FutureAwaiter<void>(state_);
+}
+
+/// The task whose step runs in this thread; empty in a plain callback.
+/// RuntimeError "no running event loop" outside a loop.
+AnyTask current_task();
+AnyTask current_task(EventLoop& loop);
+
+/// Every task of the loop that is not done, in the order of creation (Python: in no order).
+std::vector<AnyTask> all_tasks();
+std::vector<AnyTask> all_tasks(EventLoop& loop);
+
+// -- what may be awaited, and how it becomes a future
+
+namespace detail {
+
+template <class A>
+inline constexpr bool is_coroutine = false;
+template <class T>
+inline constexpr bool is_coroutine<Coroutine<T>> = true;
+
+template <class A>
+concept a_coroutine = is_coroutine<std::remove_cvref_t<A>>;
+template <class A>
+concept a_future = std::derived_from<std::remove_cvref_t<A>, AnyFuture> &&
+                   requires { typename std::remove_cvref_t<A>::value_type; };
+
+template <class A>
+decltype(auto) get_awaiter(A&& awaitable) {
+  if constexpr (requires { std::forward<A>(awaitable).operator co_await(); })
+    return std::forward<A>(awaitable).operator co_await();
+  else if constexpr (requires { operator co_await(std::forward<A>(awaitable)); })
+    return operator co_await(std::forward<A>(awaitable));
+  else
+    return std::forward<A>(awaitable);
+}
+
+}  // namespace detail
+
+/// What `co_await` accepts: coroutines, futures, tasks, and any type with an awaiter.
+template <class A>
+concept Awaitable = requires(A&& awaitable) {
+  { detail::get_awaiter(static_cast<A&&>(awaitable)).await_ready() } -> std::convertible_to<bool>;
+  detail::get_awaiter(static_cast<A&&>(awaitable)).await_resume();
+};
+
+/// The type of `co_await` on an A.
+template <Awaitable A>
+using await_result =
+    std::remove_cvref_t<decltype(detail::get_awaiter(std::declval<A>()).await_resume())>;
+
+namespace detail {
+
+/// Runs an awaitable that is neither coroutine nor future in a coroutine of its own.
+template <class A>
+Coroutine<await_result<A>> as_coroutine(A awaitable) {
+  co_return co_await std::move(awaitable);
+}
+
+template <class F, class... Args>
+concept coroutine_function = requires(F& function, Args&... args) {
+  { std::invoke(function, args...) } -> a_coroutine;
+};
+/// Keeps a callable and its arguments alive for as long as the coroutine that it makes runs.
+template <class F, class... Args>
+auto call_and_keep(F function, Args... args) -> std::invoke_result_t<F&, Args&...> {
+  co_return co_await std::invoke(function, args...);
+}
+
+}  // namespace detail
+
+/// A coroutine whose result type was forgotten: what a task factory is given. Move-only.
+class AnyCoroutine {
+ public:
+  template <class T>
+  explicit AnyCoroutine(Coroutine<T> coroutine)
+      : coroutine_(std::make_unique<Holder<T>>(std::move(coroutine))) {}
+
+  /// Makes the task, without asking the loop's task factory. Once only.
+  AnyTask create_task(EventLoop& loop, const TaskOptions& options) &&;
+
+ private:
+  struct Base {
+    virtual ~Base() = default;
+    virtual AnyTask create_task(detail::Scheduler& scheduler, const TaskOptions& options) = 0;
+  };
+  template <class T>
+  struct Holder final : Base {
+    explicit Holder(Coroutine<T> held) noexcept : coroutine(std::move(held)) {}
+    AnyTask create_task(detail::Scheduler& scheduler, const TaskOptions& options) override;
+    Coroutine<T> coroutine;
+  };
+  std::unique_ptr<Base> coroutine_;
+};
+
+/// Has a say in how a loop makes tasks; must return the task made of the coroutine it was given.
+using TaskFactory = std::function<AnyTask(EventLoop&, AnyCoroutine, const TaskOptions&)>;
+
+/// The ready-made factory that starts every task at once (rule 51).
+AnyTask eager_task_factory(EventLoop& loop, AnyCoroutine coroutine, const TaskOptions& options);
+/// The same around a task constructor of one's own.
+TaskFactory create_eager_task_factory(TaskFactory custom_task_constructor);
+
+namespace detail {
+
+template <class T>
+Task<T> make_task(Scheduler& scheduler, Coroutine<T> coroutine, const TaskOptions& options) {
+  Ref<TaskState<T>> state(adopt_ref,
+                          new TaskState<T>(scheduler, std::move(coroutine).release(), options));
+  state->start(options.eager_start.value_or(false));
+  return Task<T>(std::move(state));
+}
+
+template <class T>
+Task<T> create_task(Scheduler& scheduler, Coroutine<T> coroutine, const TaskOptions& options = {}) {
+  scheduler.check_closed();  // the coroutine goes with the parameter (rule 49)
+  if (!scheduler.has_task_factory) [[likely]]
+    return make_task(scheduler, std::move(coroutine), options);
+  AnyTask task = scheduler.call_task_factory(AnyCoroutine(std::move(coroutine)), options);
+  if (!task || !dynamic_cast<TaskState<T>*>(task.state().get()))
+    throw TypeError("the task factory must return the task made of the coroutine it was given");
+  return Task<T>(task.state());
+}
+
+/// Coroutines and other awaitables become tasks, futures stay what they are.
+template <class A>
+auto ensure_future(Scheduler& scheduler, A&& awaitable) {
+  if constexpr (a_future<A>)
+    return std::remove_cvref_t<A>(std::forward<A>(awaitable));
+  else if constexpr (a_coroutine<A>)
+    return detail::create_task(scheduler, std::move(awaitable));
+  else
+    return detail::create_task(scheduler, as_coroutine(std::forward<A>(awaitable)));
+}
+
+}  // namespace detail
+
+template <class T>
+AnyTask AnyCoroutine::Holder<T>::create_task(detail::Scheduler& scheduler,
+                                             const TaskOptions& options) {
+  return detail::make_task(scheduler, std::move(coroutine), options);
+}
+
+/// In the running loop: RuntimeError "no running event loop" if there is none.
+template <class T>
+Task<T> create_task(Coroutine<T> coroutine, TaskOptions options = {}) {
+  return detail::create_task(detail::running_scheduler(), std::move(coroutine), options);
+}
+/// create_task(f, args...): the task keeps the callable and the arguments alive, so a lambda with
+/// captures is safe here, which it would not be if it were called at once.
+template <class F, class... Args>
+  requires detail::coroutine_function<std::decay_t<F>, std::decay_t<Args>...>
+auto create_task(F&& function, Args&&... args) {
+  return asyncio::create_task(
+      detail::call_and_keep<std::decay_t<F>, std::decay_t<Args>...>(std::forward<F>(function),
+                                                                    std::forward<Args>(args)...));
+}
+
+/// Futures and tasks are returned unchanged; coroutines and other awaitables become tasks of the
+/// running loop, else of the thread's current one.
+template <Awaitable A>
+auto ensure_future(A&& awaitable) {
+  return detail::ensure_future(detail::default_scheduler(), std::forward<A>(awaitable));
+}
+
+}  // namespace asyncio::inline v1

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: BSL-1.0
+// Transports: a program's side of its connections (surface A7).
+//
+// The loop makes them (create_connection, create_server, ...) and hands them to the protocol's
+// connection_made. A transport is used in its loop's thread only. It lives as long as somebody holds
+// it or it is open; every call on a closed one is harmless, also after the loop is gone.
+#pragma once
+
+#include <any>
+#include <concepts>
+#include <cstddef>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <asyncio/bytes.hpp>
+#include <asyncio/detail/compiler.hpp>
+#include <asyncio/sockets.hpp>
+
+namespace asyncio::inline v1 {
+
+class BaseProtocol;
+
+/// Names a piece of information that a transport may have, and its type.
+template <class T>
+struct ExtraInfoKey {
+  std::string_view name;
+};
+
+/// The address of the other end; of an accepted connection the one that accept gave. Empty if unknown.
+inline constexpr ExtraInfoKey<Address> peername{"peername"};
+/// The address of this end. Empty if unknown.
+inline constexpr ExtraInfoKey<Address> sockname{"sockname"};
+/// A view of the socket.
+inline constexpr ExtraInfoKey<TransportSocket> socket{"socket"};
+
+/// What all transports have in common. Python: asyncio.BaseTransport.
+class BaseTransport {
+ public:
+  virtual ~BaseTransport() = default;
+
+  /// Stops reading, sends what is buffered, then calls connection_lost with no error. Idempotent.
+  virtual void close() = 0;
+  /// Is it closing, or closed?
+  virtual bool is_closing() const = 0;
+  /// What the transport knows under this name; empty if nothing. The keys above name the types.
+  virtual std::any get_extra_info(std::string_view name) const = 0;
+  /// The same with its type: `transport->get_extra_info(asyncio::peername)`. A transport that does
+  /// not know gives `fallback`.
+  template <class T>
+  T get_extra_info(ExtraInfoKey<T> key, T fallback = T()) const {
+    const std::any value = get_extra_info(key.name);
+    const T* const typed = std::any_cast<T>(&value);
+    return typed ? *typed : fallback;
+  }
+  /// Another protocol from the next event on. connection_made is not called on it. TypeError if it
+  /// is of a kind that this transport cannot serve. Plain and buffered stream protocols may follow
+  /// each other.
+  virtual void set_protocol(std::shared_ptr<BaseProtocol> protocol) = 0;
+  /// Null once connection_lost was called.
+  virtual std::shared_ptr<BaseProtocol> get_protocol() const = 0;
+  /// Python's repr: "<StreamTransport fd=7 read=polling write=<idle, bufsize=0>>".
+  virtual std::string repr() const = 0;
+
+  friend std::string to_string(const BaseTransport& transport) { return transport.repr(); }
+
+ protected:
+  BaseTransport() = default;
+  BaseTransport(const BaseTransport&) = delete;
+  BaseTransport& operator=(const BaseTransport&) = delete;
+};
+
+/// A transport that receives. Python: asyncio.ReadTransport.
+class ReadTransport : public virtual BaseTransport {
+ public:
+  /// Neither paused nor closing.
+  virtual bool is_reading() const = 0;
+  /// No data and no EOF until resume_reading(), also none that was about to be delivered in the
+  /// running pass. Does nothing when paused or closing.
+  virtual void pause_reading() = 0;
+  /// Does nothing unless paused.
+  virtual void resume_reading() = 0;
+};
+
+/// Options of set_write_buffer_limits, in bytes. Only low given: high is 4 * low. Only high given:
+/// low is high / 4. None: 64 KiB and 16 KiB.
+struct WriteBufferLimits {
+  std::optional<std::size_t> high{};
+  std::optional<std::size_t> low{};
+};
+static_assert(detail::require_inline_options<WriteBufferLimits>());
+
+/// A transport that sends. Python: asyncio.WriteTransport.
+class WriteTransport : public virtual BaseTransport {
+ public:
+  /// Sends, or buffers what cannot be sent at once; never blocks. Nothing of `data` is kept: what is
+  /// buffered is copied. After a loss data is dropped, with a warning from the fifth time on.
+  /// RuntimeError after write_eof().
+  virtual void write(BytesView data) = 0;
+  /// The same for several pieces, sent together without joining them.
+  virtual void writelines(std::span<const BytesView> lines) = 0;
+  void writelines(std::initializer_list<BytesView> lines) {
+    writelines(std::span(lines.begin(), lines.size()));
+  }
+  /// Any container of strings, vectors, views, ...
+  template <class Lines>
+    requires(!std::convertible_to<const Lines&, std::span<const BytesView>> &&
+             requires(const Lines& lines) {
+               { *lines.begin() } -> std::convertible_to<BytesView>;
+               lines.end();
+             })
+  void writelines(const Lines& lines) {
+    std::vector<BytesView> views;
+    for (const auto& line : lines) views.emplace_back(line);
+    writelines(std::span<const BytesView>(views));
+  }
+  /// Closes the sending side when the buffer is empty; reading goes on. Idempotent, and does nothing
+  /// when closing.
+  virtual void write_eof() = 0;
+  virtual bool can_write_eof() const = 0;
+  /// Closes at once: drops what is buffered. connection_lost(nullptr) comes with the next pass.
+  virtual void abort() = 0;
+
+  /// Bytes that wait to be sent.
+  virtual std::size_t get_write_buffer_size() const = 0;
+  /// (low, high), in this order.
+  virtual std::pair<std::size_t, std::size_t> get_write_buffer_limits() const = 0;
+  /// pause_writing() is called as soon as more than `high` bytes wait, which may be now, and
+  /// resume_writing() when a flush leaves `low` or fewer. ValueError unless high >= low.
+  virtual void set_write_buffer_limits(WriteBufferLimits limits) = 0;
+  void set_write_buffer_limits() { set_write_buffer_limits(WriteBufferLimits{}); }
+};
+
+/// A two-way stream. Python: asyncio.Transport.
+class Transport : public ReadTransport, public WriteTransport {};
+
+}  // namespace asyncio::inline v1

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: BSL-1.0
+#include <asyncio/contextvars.hpp>
+
+#include <algorithm>
+#include <asyncio/exceptions.hpp>
+#include <atomic>
+#include <cstdio>
+
+namespace asyncio::inline v1 {
+
+namespace detail {
+
+namespace {
+
+auto lower_bound(const ContextMap& map, std::uint64_t variable) {
+  return std::ranges::lower_bound(map, variable, {}, &ContextMap::value_type::first);
+}
+
+std::string address_of(const void* object) {
+  char text[24];
+  std::snprintf(text, sizeof text, "%p", object);
+  return text;
+}
+
+}  // namespace
+
+const std::shared_ptr<const void>* ContextState::find(std::uint64_t variable) const noexcept {
+  if (!map) return nullptr;
+  const auto place = lower_bound(*map, variable);
+  return place != map->end() && place->first == variable ? &place->second : nullptr;
+}
+
+void ContextState::assign(std::uint64_t variable, std::shared_ptr<const void> value) {
+  auto changed = map ? std::make_shared<ContextMap>(*map) : std::make_shared<ContextMap>();
+  const auto place = changed->begin() + (lower_bound(*changed, variable) - changed->begin());
+  const bool present = place != changed->end() && place->first == variable;
+  if (!value) {
+    if (present) changed->erase(place);
+  } else if (present) {
+    place->second = std::move(value);
+  } else {
+    changed->emplace(place, variable, std::move(value));
+  }
+  map = std::move(changed);
+}
+
+Ref<ContextState>& context_slot() {
+  thread_local Ref<ContextState> of_the_thread;  // outside tasks and callbacks
+  if (!thread_state.context) thread_state.context = &of_the_thread;
+  return *thread_state.context;
+}
+
+ContextState& current_context() {
+  Ref<ContextState>& slot = context_slot();
+  if (!slot) slot = Ref<ContextState>(adopt_ref, new ContextState(nullptr));
+  return *slot;
+}
+
+Ref<ContextState> copy_of(const ContextState& context) {
+  if (!context.map || context.map->empty()) return {};
+  return {adopt_ref, new ContextState(context.map)};
+}
+
+VariableBase::VariableBase(std::string name) {
+  static std::atomic<std::uint64_t> next{0};
+  info_ = std::make_shared<const Info>(Info{std::move(name), ++next});
+}
+
+const void* VariableBase::find() const noexcept {
+  const Ref<ContextState>* const slot = thread_state.context;
+  if (!slot || !*slot) return nullptr;
+  const auto* const value = (*slot)->find(info_->number);
+  return value ? value->get() : nullptr;
+}
+
+Replaced VariableBase::assign(std::shared_ptr<const void> value) const {
+  ContextState& context = current_context();
+  const auto* const old_value = context.find(info_->number);
+  Replaced token{info_->number, old_value ? *old_value : nullptr, Ref<ContextState>(&context)};
+  context.assign(info_->number, std::move(value));
+  return token;
+}
+
+void VariableBase::restore(Replaced& token) const {
+  const auto message = [&](const char* text) { return "<Token var=" + name() + "> " + text; };
+  if (token.used) throw RuntimeError(message("has already been used once"));
+  if (token.number != info_->number)
+    throw ValueError(message("was created by a different ContextVar"));
+  if (token.context.get() != &current_context())
+    throw ValueError(message("was created in a different Context"));
+  token.used = true;
+  token.context->assign(token.number, token.old_value);
+}
+
+void VariableBase::throw_lookup_error() const {
+  throw LookupError("<ContextVar name='" + name() + "'>");
+}
+
+}  // namespace detail
+
+Context Context::copy() const {
+  return Context({detail::adopt_ref, new detail::ContextState(state_->map)});
+}
+
+std::size_t Context::size() const noexcept { return state_->map ? state_->map->size() : 0; }
+
+Context::Entered::Entered(detail::Ref<detail::ContextState> state)
+    : state_(std::move(state)), scope_(state_) {
+  if (state_->entered)
+    throw RuntimeError("cannot enter context: <Context object at " +
+                       detail::address_of(state_.get()) + "> is already entered");
+  state_->entered = true;
+}
+
+Context copy_context() {
+  const detail::Ref<detail::ContextState>& slot = detail::context_slot();
+  return slot ? Context(slot).copy() : Context();
+}
+
+std::string to_string(const Context& context) {
+  return "<Context object at " + detail::address_of(context.state().get()) + ">";
+}
+
+}  // namespace asyncio::inline v1

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: BSL-1.0
+#include <asyncio/futures.hpp>
+
+#include <asyncio/tasks.hpp>
+#include <cstdio>
+
+namespace asyncio::inline v1 {
+
+namespace detail {
+
+FutureBase::~FutureBase() {
+  callbacks_.remove_if([](ReadyNode&) { return true; }, [](ReadyNode& node) { node.drop(); });
+}
+
+void FutureBase::dispose() noexcept {
+  if (std::exchange(log_exception_, false)) {
+    // The report may show the future to a handler, which may keep it: it lives again until then.
+    references_ = 1;
+    scheduler_->report_from_destructor(
+        {.message = std::string(type_name()) + " exception was never retrieved",
+         .exception = exception_,
+         .future = this});
+    if (--references_ != 0) return;
+  }
+  delete this;
+}
+
+bool FutureBase::cancel(const std::string* message) {
+  log_exception_ = false;
+  if (done()) return false;
+  set_cancelled(message);
+  return true;
+}
+
+void FutureBase::set_cancelled(const std::string* message) {
+  set_cancel_message(message);
+  finish(State::cancelled);
+}
+
+void FutureBase::set_cancel_message(const std::string* message) {
+  cancel_message_ = message ? std::make_unique<std::string>(*message) : nullptr;
+}
+
+void FutureBase::set_exception(std::exception_ptr exception) {
+  check_pending();
+  if (!exception) throw TypeError("invalid exception object: null");
+  exception_ = std::move(exception);
+  log_exception_ = true;
+  finish(State::finished);
+}
+
+void FutureBase::finish(State state) {
+  if (!callbacks_.empty()) scheduler_->check_closed();
+  state_ = state;
+  if (callbacks_.empty()) return;
+  if (tell_callbacks_) {
+    for (ReadyNode* node = callbacks_.front(); node; node = node->next) node->completed_by(*this);
+  }
+  scheduler_->push(callbacks_);
+}
+
+std::exception_ptr FutureBase::exception() {
+  if (cancelled()) std::rethrow_exception(make_cancelled_error());
+  if (!done()) throw InvalidStateError("Exception is not set.");
+  log_exception_ = false;
+  return exception_;
+}
+
+void FutureBase::check_result() {
+  if (state_ == State::finished) [[likely]] {
+    log_exception_ = false;
+    if (exception_) std::rethrow_exception(exception_);
+    return;
+  }
+  if (cancelled()) std::rethrow_exception(make_cancelled_error());
+  throw InvalidStateError("Result is not ready.");
+}
+
+std::exception_ptr FutureBase::make_cancelled_error() {
+  if (exception_) return std::exchange(exception_, nullptr);
+  return cancel_message_ ? std::make_exception_ptr(CancelledError(*cancel_message_))
+                         : std::make_exception_ptr(CancelledError());
+}
+
+bool FutureBase::ended_by_cancelled_error() const {
+  return cancelled() || (exception_ && is_cancelled_error(exception_));
+}
+
+void FutureBase::add_callback(ReadyNode& node, bool wants_future) {
+  if (done()) {
+    scheduler_->check_closed();
+    if (wants_future) node.completed_by(*this);
+    scheduler_->push(node);
+    return;
+  }
+  tell_callbacks_ |= wants_future;
+  callbacks_.push_back(node);
+}
+
+void FutureBase::throw_done() {
+  throw InvalidStateError((cancelled() ? "CANCELLED: " : "FINISHED: ") + repr());
+}
+
+std::string FutureBase::repr() {
+  TaskBase* const task = as_task();
+  std::string text = std::string("<") + type_name();
+  switch (state_) {
+    case State::pending: text += task && task->must_cancel() ? " cancelling" : " pending"; break;
+    case State::cancelled: text += " cancelled"; break;
+    case State::finished: text += " finished"; break;
+  }
+  if (task) text += " name=" + repr_str(task->name());
+  if (failed()) text += " exception=" + asyncio::repr(exception_);
+  return text + '>';
+}
+
+}  // namespace detail
+
+void AnyFuture::set_exception(std::exception_ptr exception) const {
+  if (state_->as_task()) throw RuntimeError("Task does not support set_exception operation");
+  state_->set_exception(std::move(exception));
+}
+
+std::string to_string(const AnyFuture& future) {
+  return future ? future.state()->repr() : "None";
+}
+
+}  // namespace asyncio::inline v1

@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: BSL-1.0
+#include "loop_core.hpp"
+
+#include <algorithm>
+#include <asyncio/constants.hpp>
+#include <asyncio/logging.hpp>
+#include <asyncio/wait.hpp>
+#include <csignal>
+#include <cstdio>
+#include <thread>
+#include <typeinfo>
+
+namespace asyncio::inline v1::detail {
+
+namespace {
+
+const Logger& logger() {
+  static const Logger asyncio = get_logger("asyncio");
+  return asyncio;
+}
+
+/// Passes, and time, between two looks at the kernel while callbacks are queued.
+constexpr unsigned passes_per_poll = 64;
+constexpr Duration longest_between_polls = Duration::from_nanoseconds(1'000'000);
+
+/// Python's default repr: <EchoServer object at 0x7f...>.
+std::string object_repr(const BaseProtocol& protocol) {
+  char address[24];
+  std::snprintf(address, sizeof address, "%p", static_cast<const void*>(&protocol));
+  return std::string("<") + class_name(typeid(protocol)) + " object at " + address + '>';
+}
+
+/// Rule 5: timers wake at whole milliseconds, never early.
+std::chrono::milliseconds round_up(Duration time) {
+  return std::chrono::ceil<std::chrono::milliseconds>(std::chrono::nanoseconds(time));
+}
+
+}  // namespace
+
+// -- Resource
+
+void Resource::register_with(LoopCore& core) noexcept {
+  next_ = core.resources_;
+  if (next_) next_->previous_ = this;
+  core.resources_ = this;
+  previous_ = nullptr;
+  core_ = &core;
+}
+
+void Resource::unregister() noexcept {
+  if (!core_) return;
+  (previous_ ? previous_->next_ : core_->resources_) = next_;
+  if (next_) next_->previous_ = previous_;
+  core_ = nullptr;
+}
+
+// -- ForeignQueue
+
+bool ForeignQueue::push(ReadyNode& node) {
+  const std::lock_guard lock(mutex_);
+  if (!core_) return false;
+  nodes_.push_back(node);
+  if (!std::exchange(posted_, true))
+    boost::asio::post(core_->context(), [self = shared_from_this()] { self->drain(); });
+  return true;
+}
+
+void ForeignQueue::drain() {
+  const std::lock_guard lock(mutex_);
+  posted_ = false;
+  if (core_) core_->push(nodes_);
+}
+
+void ForeignQueue::close() noexcept {
+  const std::lock_guard lock(mutex_);
+  core_ = nullptr;
+  while (!nodes_.empty()) nodes_.pop_front().drop();
+}
+
+// -- LoopCore
+
+/// The thread runs this loop, for a scope.
+class LoopCore::Running {
+ public:
+  explicit Running(LoopCore& core) noexcept : core_(core), outer_(thread_state) {
+    core_.running_ = true;
+    thread_state.running = &core_;
+    thread_state.pool = &core_.pool;
+  }
+  ~Running() {
+    core_.running_ = false;
+    thread_state.running = outer_.running;
+    thread_state.pool = outer_.pool;
+  }
+
+ private:
+  LoopCore& core_;
+  ThreadState outer_;
+};
+
+LoopCore::LoopCore(LoopOptions options, boost::asio::io_context* host)
+    : Scheduler(options.clock == Clock::virtual_time),
+      owned_context_(host ? nullptr : std::make_unique<boost::asio::io_context>(1)),
+      context_(host ? host : owned_context_.get()),
+      exact_timers_(options.exact_timers),
+      foreign_(std::make_shared<ForeignQueue>(*this)) {
+  attended_ = !host;  // nobody but us runs a context of ours
+}
+
+LoopCore::~LoopCore() = default;
+
+std::span<char> LoopCore::read_buffer() {
+  if (!read_buffer_) read_buffer_ = std::make_unique_for_overwrite<char[]>(constants::max_read_size);
+  return {read_buffer_.get(), constants::max_read_size};
+}
+
+void LoopCore::check_runnable() const {
+  check_closed();
+  if (running_) throw RuntimeError("This event loop is already running");
+  if (thread_state.running)
+    throw RuntimeError("Cannot run the event loop while another loop is running");
+}
+
+void LoopCore::run_forever() {
+  check_runnable();
+  const Running running(*this);
+  struct Attending {  // in a guest: it is us who see to the queue now, not a posted pump
+    explicit Attending(LoopCore& core) noexcept
+        : core(core), outer(std::exchange(core.attended_, true)) {}
+    ~Attending() {
+      core.stopping_ = false;
+      core.attended_ = outer;
+      if (!outer && core.has_ready()) core.attend();
+    }
+    LoopCore& core;
+    bool outer;
+  } const attending(*this);
+  const auto work = boost::asio::make_work_guard(*context_);
+  context_->restart();
+  do {
+    begin_pass();
+    poll();
+    run_pass();
+  } while (!stopping_);
+}
+
+// The kernel is asked in every pass that would wait, and at least every so many passes and so much
+// time; in between, passes follow each other without a system call.
+void LoopCore::poll() {
+  const Duration time_to_wait = wait_time();
+  if (time_to_wait != Duration()) {
+    wait(time_to_wait);
+  } else if (!stopping_ && ++passes_since_poll_ < passes_per_poll &&
+             (virtual_time() || time() - last_poll_ < longest_between_polls)) {
+    return;
+  } else {
+    context_->poll();
+  }
+  passes_since_poll_ = 0;
+  last_poll_ = time();
+}
+
+void LoopCore::wait(Duration time_to_wait) {
+  const bool for_ever = time_to_wait == Duration::max();
+  if (virtual_time()) {
+    if (context_->poll() != 0 || has_ready()) return;
+    if (!for_ever) return advance(time_to_wait);
+    if (observer_) observer_->waits_for_ever();
+  }
+  if (for_ever) {
+    context_->run_one();
+  } else if (exact_timers_) {
+    arm_timer();
+    context_->run_one();
+  } else {
+    context_->run_one_for(round_up(time_to_wait));
+  }
+  context_->poll();
+}
+
+// -- as a guest
+
+void LoopCore::attend() noexcept {
+  attended_ = true;
+  boost::asio::post(*context_, [foreign = foreign_, this] {
+    if (foreign->open()) pump();
+  });
+}
+
+void LoopCore::earliest_timer_changed() noexcept {
+  if (!attended_) attend();
+}
+
+void LoopCore::pump() {
+  if (running_) return;  // run_forever sees to everything
+  const Running running(*this);
+  struct Again {  // whatever is left, also by an exception, has its turn after the host's handlers
+    ~Again() {
+      if (core.has_ready())
+        core.attend();
+      else
+        core.attended_ = false, core.arm_timer();
+    }
+    LoopCore& core;
+  } const again{*this};
+  const TimePoint begin = time();
+  unsigned passes = 0;
+  do {
+    begin_pass();
+    run_pass();
+  } while (has_ready() && ++passes < passes_per_poll && time() - begin < longest_between_polls);
+}
+
+void LoopCore::arm_timer() {
+  const Duration time_to_wait = wait_time();
+  if (time_to_wait == Duration::max()) return;
+  const TimePoint deadline = time() + time_to_wait;
+  if (!timer_) timer_.emplace(executor());
+  if (timer_deadline_ <= deadline && timer_deadline_ > time()) return;  // wakes early enough
+  timer_deadline_ = deadline;
+  if (exact_timers_)
+    timer_->expires_after(std::chrono::nanoseconds(time_to_wait));
+  else
+    timer_->expires_after(round_up(time_to_wait));
+  timer_->async_wait([foreign = foreign_, this](const boost::system::error_code& error) {
+    if (error || !foreign->open()) return;
+    timer_deadline_ = TimePoint::max();
+    if (!attended_) {
+      attended_ = true;
+      pump();
+    }
+  });
+}
+
+// -- the end
+
+void LoopCore::close() {
+  if (running_) throw RuntimeError("Cannot close a running event loop");
+  if (closed_) return;
+  if (debug_) logger().debug("Close {}", "<EventLoop>");
+  if (threads_) threads_->join();
+  attended_ = true;  // what destructors queue from here on is dropped
+  while (tasks.next != &tasks) TaskBase::from_links(*tasks.next).abandon();
+  signals_.clear();
+  while (resources_) {
+    Resource& resource = *resources_;
+    resource.unregister();
+    resource.loop_closing();
+  }
+  foreign_->close();
+  timer_.reset();
+  drop_all();
+  closed_ = true;
+  exception_handler = nullptr;
+  task_factory = nullptr;
+  has_task_factory = false;
+}
+
+void LoopCore::facade_destroyed() noexcept {
+  facade = nullptr;
+  owned_context_.reset();
+}
+
+Handle LoopCore::push_threadsafe(Ref<HandleNode> node) {
+  if (thread_state.running == this) {
+    check_closed();
+    node->add_ref();
+    push(*node);
+  } else {
+    share(*node);
+    node->add_ref();
+    if (!foreign_->push(*node)) {
+      node->release();
+      throw RuntimeError("Event loop is closed");
+    }
+  }
+  return Handle(std::move(node));
+}
+
+boost::asio::thread_pool& LoopCore::threads() {
+  if (threads_shut_down_) throw RuntimeError("Executor shutdown has been called");
+  if (!threads_) {
+    threads_ = std::make_unique<boost::asio::thread_pool>(
+        std::min<std::size_t>(constants::max_threads,
+                              std::thread::hardware_concurrency() + constants::extra_threads));
+  }
+  return *threads_;
+}
+
+Coroutine<> LoopCore::shutdown_default_executor(std::optional<Duration> timeout) {
+  threads_shut_down_ = true;
+  if (!threads_) co_return;
+  // Joining blocks, so a thread of its own does it.
+  const auto join = [pool = threads_.get()] { pool->join(); };
+  auto* const job = new ThreadJob(*this, join);
+  const Future<void> joined(job->future());
+  std::thread joiner([job, foreign = foreign_] {
+    job->call();
+    foreign->push(*job);
+  });
+  std::exception_ptr error;
+  try {
+    co_await asyncio::wait_for(shield(joined), timeout);
+  } catch (...) {
+    error = std::current_exception();
+  }
+  if (!error || isinstance<TimeoutError>(error)) {
+    if (error)
+      logger().warning(
+          "The executor did not finishing joining its threads within {} seconds.", *timeout);
+  }
+  joiner.join();
+  if (error && !isinstance<TimeoutError>(error)) std::rethrow_exception(error);
+}
+
+AnyTask LoopCore::call_task_factory(AnyCoroutine coroutine, const TaskOptions& options) {
+  if (!facade) throw_closed();
+  return task_factory(*facade, std::move(coroutine), options);
+}
+
+// -- errors (rules 101, 102)
+
+void LoopCore::report(const Report& report) {
+  ExceptionContext context{.message = report.message, .exception = report.exception};
+  if (report.future) context.future = AnyFuture(Ref<FutureBase>(report.future));
+  if (report.task) context.task = AnyTask(*report.task);
+  if (report.handle) context.handle = Handle(Ref<HandleNode>(report.handle));
+  call_exception_handler(context);
+}
+
+void LoopCore::call_exception_handler(const ExceptionContext& context) {
+  if (!exception_handler || !facade) {
+    default_exception_handler(context);
+    return;
+  }
+  try {
+    Ref<ContextState> none;
+    TaskBase* task = context.task ? context.task.state()->as_task() : nullptr;
+    if (!task && context.future) task = context.future.state()->as_task();
+    const ContextScope scope(task             ? task->context()
+                             : context.handle ? context.handle.node()->context
+                                              : none);
+    // The handler may replace itself.
+    const ExceptionHandler handler = exception_handler;
+    handler(*facade, context);
+  } catch (const SystemExit&) {
+    throw;
+  } catch (const KeyboardInterrupt&) {
+    throw;
+  } catch (...) {
+    default_exception_handler({.message = "Unhandled error in exception handler",
+                               .exception = std::current_exception(),
+                               .context = &context});
+  }
+}
+
+void LoopCore::default_exception_handler(const ExceptionContext& context) const {
+  std::string text =
+      context.message.empty() ? "Unhandled exception in event loop" : context.message;
+  const auto line = [&](const char* key, const std::string& value) {
+    text += '\n';
+    text += key;
+    text += ": ";
+    text += value;
+  };
+  if (context.context) line("context", repr_str(context.context->message));
+  if (context.future) line("future", to_string(context.future));
+  if (context.handle) line("handle", to_string(context.handle));
+  if (context.protocol) line("protocol", object_repr(*context.protocol));
+  if (context.socket) line("socket", to_string(*context.socket));
+  if (context.task) line("task", to_string(context.task));
+  if (context.transport) line("transport", to_string(*context.transport));
+  if (context.exception) text += '\n' + repr(context.exception);
+  logger().error("{}", text);
+}
+
+// -- signals
+
+class LoopCore::SignalWatch : public std::enable_shared_from_this<SignalWatch> {
+ public:
+  SignalWatch(LoopCore& core, int number) : core_(core), signals_(core.executor()) {
+    boost::system::error_code error;
+    signals_.add(number, error);
+    if (error) throw RuntimeError("sig " + std::to_string(number) + " cannot be caught");
+  }
+  ~SignalWatch() {
+    if (callback_) callback_->cancel();
+  }
+  void set_callback(Ref<HandleNode> callback) {
+    if (callback_) callback_->cancel();
+    callback_ = std::move(callback);
+  }
+  const HandleNode* callback() const noexcept { return callback_.get(); }
+  void listen() {
+    signals_.async_wait([weak = weak_from_this()](const boost::system::error_code& error, int) {
+      const auto self = weak.lock();
+      if (error || !self) return;
+      self->arrived();
+      self->listen();
+    });
+  }
+
+ private:
+  void arrived() {
+    // Rule 180: the signal is noticed in one pass, its callback runs in the following.
+    core_.call_soon([&core = core_, callback = callback_] {
+      callback->add_ref();
+      core.push(*callback);
+    });
+  }
+
+  LoopCore& core_;
+  boost::asio::basic_signal_set<Executor> signals_;
+  Ref<HandleNode> callback_;
+};
+
+void LoopCore::add_signal_handler(int signal_number, Ref<HandleNode> callback) {
+  check_closed();
+  if (signal_number < 1 || signal_number >= NSIG)
+    throw ValueError("invalid signal number " + std::to_string(signal_number));
+  if (signal_number == SIGKILL || signal_number == SIGSTOP)
+    throw RuntimeError("sig " + std::to_string(signal_number) + " cannot be caught");
+  auto place = signals_.find(signal_number);
+  if (place == signals_.end()) {
+    auto watch = std::make_shared<SignalWatch>(*this, signal_number);
+    watch->listen();
+    place = signals_.emplace(signal_number, std::move(watch)).first;
+  }
+  place->second->set_callback(std::move(callback));
+}
+
+const HandleNode* LoopCore::signal_callback(int signal_number) const noexcept {
+  const auto place = signals_.find(signal_number);
+  return place == signals_.end() ? nullptr : place->second->callback();
+}
+
+bool LoopCore::remove_signal_handler(int signal_number) {
+  return signals_.erase(signal_number) != 0;
+}
+
+}  // namespace asyncio::inline v1::detail

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: BSL-1.0
+#include <asyncio/scheduler.hpp>
+
+#include <algorithm>
+#include <asyncio/constants.hpp>
+#include <asyncio/exceptions.hpp>
+#include <asyncio/logging.hpp>
+#include <chrono>
+#include <cstdio>
+
+namespace asyncio::inline v1::detail {
+
+constinit thread_local ThreadState thread_state;
+
+Pool::~Pool() {
+  for (Block* list : free_) {
+    while (list) ::operator delete(std::exchange(list, list->next));
+  }
+}
+
+// -- handles
+
+void HandleNode::run() {
+  const Ref<HandleNode> entry(adopt_ref, this);
+  if (cancelled_) return;
+  const ContextScope scope(context);
+  try {
+    invoke();
+  } catch (const SystemExit&) {
+    throw;
+  } catch (const KeyboardInterrupt&) {
+    throw;
+  } catch (...) {
+    scheduler_.report({.message = "Exception in callback " + repr(),
+                       .exception = std::current_exception(),
+                       .handle = this});
+  }
+}
+
+void HandleNode::cancel() noexcept {
+  if (std::exchange(cancelled_, true)) return;
+  if (in_heap_) ++scheduler_.cancelled_timers_;
+  discard();
+}
+
+std::string HandleNode::repr() const {
+  char text[64];
+  std::snprintf(text, sizeof text, "<%s%s at %p>", is_timer_ ? "TimerHandle" : "Handle",
+                cancelled_ ? " cancelled" : "", static_cast<const void*>(this));
+  return text;
+}
+
+// -- the timer heap
+
+void TimerHeap::push(Entry entry) {
+  entries_.push_back(entry);
+  sift_down(0, entries_.size() - 1);
+}
+
+TimerHeap::Entry TimerHeap::pop() noexcept {
+  const Entry last = entries_.back();
+  entries_.pop_back();
+  if (entries_.empty()) return last;
+  const Entry top = std::exchange(entries_.front(), last);
+  sift_up(0);
+  return top;
+}
+
+template <class Match>
+void TimerHeap::remove_if(Match match) {
+  std::erase_if(entries_, match);
+  for (std::size_t position = entries_.size() / 2; position-- > 0;) sift_up(position);
+}
+
+// heapq._siftdown: the entry at `position` rises towards `start`.
+void TimerHeap::sift_down(std::size_t start, std::size_t position) noexcept {
+  const Entry entry = entries_[position];
+  while (position > start) {
+    const std::size_t parent = (position - 1) / 2;
+    if (!(entry.when < entries_[parent].when)) break;
+    entries_[position] = entries_[parent];
+    position = parent;
+  }
+  entries_[position] = entry;
+}
+
+// heapq._siftup: the hole walks down to a leaf along the smaller children, then the entry rises.
+void TimerHeap::sift_up(std::size_t position) noexcept {
+  const std::size_t start = position;
+  const std::size_t end = entries_.size();
+  const Entry entry = entries_[position];
+  for (std::size_t child = 2 * position + 1; child < end; child = 2 * position + 1) {
+    const std::size_t right = child + 1;
+    if (right < end && !(entries_[child].when < entries_[right].when)) child = right;
+    entries_[position] = entries_[child];
+    position = child;
+  }
+  entries_[position] = entry;
+  sift_down(start, position);
+}
+
+// -- passes
+
+Scheduler::~Scheduler() = default;
+
+std::int64_t Scheduler::steady_now() noexcept {
+  return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+void Scheduler::throw_closed() { throw RuntimeError("Event loop is closed"); }
+
+void Scheduler::add_timer(HandleNode& node, TimePoint when) {
+  node.is_timer_ = true;
+  node.in_heap_ = true;
+  node.when_ = when;
+  timers_.push({when.nanoseconds(), &node});
+  node.add_ref();
+  if (timers_.top().node == &node) earliest_timer_changed();
+}
+
+void Scheduler::begin_pass() {
+  ++passes_;
+  if (observer_) observer_->pass_begins();
+  if (!timers_.empty()) sweep_timers();
+}
+
+void Scheduler::sweep_timers() {
+  const std::size_t count = timers_.size();
+  if (count > constants::min_scheduled_timers &&
+      static_cast<double>(cancelled_timers_) >
+          static_cast<double>(count) * constants::min_cancelled_timers_fraction) {
+    cancelled_timers_ = 0;
+    timers_.remove_if([](const TimerHeap::Entry& entry) {
+      if (!entry.node->cancelled_) return false;
+      entry.node->in_heap_ = false;
+      entry.node->release();
+      return true;
+    });
+    return;
+  }
+  while (!timers_.empty() && timers_.top().node->cancelled_) {
+    --cancelled_timers_;
+    HandleNode& node = *timers_.pop().node;
+    node.in_heap_ = false;
+    node.release();
+  }
+}
+
+Duration Scheduler::wait_time() const noexcept {
+  if (has_ready() || stopping_) return {};
+  if (timers_.empty()) return Duration::max();
+  return std::clamp(TimePoint::from_nanoseconds(timers_.top().when) - time(), Duration(),
+                    Duration(constants::maximum_select_timeout));
+}
+
+void Scheduler::run_pass() {
+  ready_.splice_back(io_ready_);
+  if (!timers_.empty()) {
+    // The clock's resolution is one nanosecond: due is what is not later than now (rule 8).
+    const std::int64_t now = time().nanoseconds();
+    while (!timers_.empty() && timers_.top().when <= now) {
+      HandleNode& node = *timers_.pop().node;
+      node.in_heap_ = false;
+      ready_.push_back(node);
+    }
+  }
+
+  // Exactly what is queued now runs; what an exception leaves behind goes back to the front.
+  struct Batch : ReadyList {
+    explicit Batch(ReadyList& queue) noexcept : queue(queue) { splice_back(queue); }
+    ~Batch() { queue.splice_front(*this); }
+    ReadyList& queue;
+  } batch(ready_);
+  while (!batch.empty()) batch.pop_front().run();
+}
+
+void Scheduler::report_from_destructor(const Report& what) noexcept {
+  try {
+    report(what);
+  } catch (...) {
+    get_logger("asyncio").error("Exception ignored in the exception handler: {}",
+                                std::current_exception());
+  }
+}
+
+void Scheduler::drop_all() noexcept {
+  while (has_ready() || !timers_.empty()) {
+    ready_.splice_back(io_ready_);
+    while (!ready_.empty()) ready_.pop_front().drop();
+    while (!timers_.empty()) {
+      HandleNode& node = *timers_.pop().node;
+      node.in_heap_ = false;
+      node.drop();
+    }
+  }
+}
+
+}  // namespace asyncio::inline v1::detail

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: BSL-1.0
+// Between Address and the system's sockaddr. Private to the library.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <asyncio/sockets.hpp>
+
+namespace asyncio::inline v1::detail {
+
+/// An address in the system's form.
+class SockAddr {
+ public:
+  /// Room to be filled by a system call: sockaddr() with a length() that starts at capacity.
+  SockAddr() noexcept : length_(sizeof storage_) {}
+  /// ValueError for a name, OSError for a path that is too long.
+  explicit SockAddr(const Address& address);
+
+  sockaddr* data() noexcept { return reinterpret_cast<sockaddr*>(&storage_); }
+  const sockaddr* data() const noexcept { return reinterpret_cast<const sockaddr*>(&storage_); }
+  socklen_t& length() noexcept { return length_; }
+  socklen_t length() const noexcept { return length_; }
+
+ private:
+  sockaddr_storage storage_{};
+  socklen_t length_;
+};
+
+/// Empty for a family that Address does not know.
+Address to_address(const sockaddr* data, std::size_t length);
+inline Address to_address(const SockAddr& address) {
+  return to_address(address.data(), address.length());
+}
+
+/// Is the text a literal of the family (AF_INET, AF_INET6)? Zone indices ("%eth0") are none.
+bool is_literal(int family, std::string_view text) noexcept;
+
+}  // namespace asyncio::inline v1::detail

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: BSL-1.0
+#include <asyncio/taskgroups.hpp>
+
+#include <algorithm>
+
+#include "loop_core.hpp"
+
+namespace asyncio::inline v1::detail {
+
+/// The done-callback of a child.
+class TaskGroupState::Child final : public ReadyNode, public Pooled {
+ public:
+  Child(Ref<TaskGroupState> group, AnyTask task) noexcept
+      : group_(std::move(group)), task_(std::move(task)) {}
+  void run() override {
+    const std::unique_ptr<Child> entry(this);
+    group_->child_done(task_);
+  }
+  void drop() noexcept override { delete this; }
+
+ private:
+  Ref<TaskGroupState> group_;
+  AnyTask task_;
+};
+
+void TaskGroupState::enter() {
+  if (entered_) throw RuntimeError("TaskGroup " + repr() + " has already been entered");
+  loop_ = &running_scheduler();
+  parent_ = current_task();
+  if (!parent_) throw RuntimeError("TaskGroup " + repr() + " cannot determine the parent task");
+  entered_ = true;
+}
+
+Scheduler& TaskGroupState::check_accepting() const {
+  if (!entered_) throw RuntimeError("TaskGroup " + repr() + " has not been entered");
+  if (exiting_ && children_.empty()) throw RuntimeError("TaskGroup " + repr() + " is finished");
+  if (aborting_) throw RuntimeError("TaskGroup " + repr() + " is shutting down");
+  return *loop_;
+}
+
+void TaskGroupState::add(const AnyTask& task) {
+  if (task.done()) {  // an eager task that never suspended
+    child_done(task);
+    return;
+  }
+  children_.push_back(task);
+  task.state()->add_callback(*new Child(Ref<TaskGroupState>(this), task), false);
+}
+
+void TaskGroupState::child_done(const AnyTask& task) {
+  std::erase(children_, task);
+  if (completed_ && children_.empty() && !completed_.done()) completed_.set_result();
+  if (task.cancelled()) return;
+  const std::exception_ptr error = task.exception();
+  if (!error) return;
+  errors_.push_back(error);
+  if (is_base_exit(error) && !base_error_) base_error_ = error;
+  if (parent_.done()) {
+    core_of(*loop_).call_exception_handler(
+        {.message = "Task " + to_string(task) + " has errored out but its parent task " +
+                    to_string(parent_) + " is already completed",
+         .exception = error,
+         .task = task});
+    return;
+  }
+  if (!aborting_ && !parent_cancel_requested_) {
+    // The body, or the wait at its end, is interrupted; end_exit() takes this request back.
+    abort();
+    parent_cancel_requested_ = true;
+    parent_.cancel();
+  }
+}
+
+void TaskGroupState::abort() {
+  aborting_ = true;
+  for (const AnyTask& child : std::vector(children_)) {
+    if (!child.done()) child.cancel();
+  }
+}
+
+void TaskGroupState::cancel() {
+  cancelled_ = true;
+  if (!entered_ || aborting_) return;
+  if (exiting_ && children_.empty()) return;
+  abort();
+  if (!parent_cancel_requested_ && !parent_.done()) {
+    parent_cancel_requested_ = true;
+    parent_.cancel();
+  }
+}
+
+void TaskGroupState::begin_exit(std::exception_ptr error) {
+  exiting_ = true;
+  if (!error) return;
+  if (is_base_exit(error) && !base_error_) base_error_ = error;
+  if (is_cancelled_error(error))
+    cancellation_ = std::move(error);
+  else
+    body_error_ = std::move(error);
+  if (!aborting_) abort();
+}
+
+Future<void> TaskGroupState::completed() {
+  completed_ = Future<void>(*loop_);
+  return completed_;
+}
+
+void TaskGroupState::interrupted(std::exception_ptr error) {
+  completed_ = nullptr;
+  if (aborting_) return;
+  cancellation_ = std::move(error);
+  abort();
+}
+
+void TaskGroupState::end_exit() {
+  completed_ = nullptr;
+  if (base_error_) std::rethrow_exception(base_error_);
+  // Our own request must be taken back; what is left then is somebody else's.
+  if (parent_cancel_requested_ && parent_.uncancel() == 0) cancellation_ = nullptr;
+  if (cancellation_ && errors_.empty()) std::rethrow_exception(cancellation_);
+  if (body_error_) errors_.push_back(std::move(body_error_));
+  if (errors_.empty()) return;
+  // Cancelled from outside as well: the next await of the parent shall tell it (rule 79).
+  if (parent_.cancelling() > 0) {
+    parent_.uncancel();
+    parent_.cancel();
+  }
+  std::rethrow_exception(
+      make_exception_group("unhandled errors in a TaskGroup", std::move(errors_)));
+}
+
+std::string TaskGroupState::repr() const {
+  std::string text = "<TaskGroup";
+  if (!children_.empty()) text += " tasks=" + std::to_string(children_.size());
+  if (!errors_.empty()) text += " errors=" + std::to_string(errors_.size());
+  if (aborting_)
+    text += " cancelling";
+  else if (entered_)
+    text += " entered";
+  return text + '>';
+}
+
+}  // namespace asyncio::inline v1::detail

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: BSL-1.0
+#include <asyncio/tasks.hpp>
+
+#include <asyncio/event_loop.hpp>
+#include <atomic>
+
+namespace asyncio::inline v1 {
+
+namespace detail {
+
+namespace {
+
+/// One counter for the whole process, as in Python (rule 48).
+std::uint64_t next_task_number() noexcept {
+  static std::atomic<std::uint64_t> last{0};
+  return last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
+}  // namespace
+
+TaskBase::TaskBase(FutureBase& future, const TaskOptions& options)
+    : future_(future),
+      context_(options.context ? options.context->state() : capture_context()) {
+  if (options.name.data())
+    set_name(options.name);
+  else
+    number_ = next_task_number();
+}
+
+std::string TaskBase::name() const {
+  return name_ ? *name_ : "Task-" + std::to_string(number_);
+}
+
+void TaskBase::start(bool eager) {
+  Scheduler& loop = scheduler();
+  future_.add_ref();  // the loop keeps it until it is done
+  link_before(loop.tasks);
+  if (eager && loop.running()) {
+    resume();
+  } else {
+    future_.add_ref();
+    loop.push(*this);
+  }
+}
+
+// The step of an entry in the ready queue: the first one, or the one after a wait.
+void TaskBase::run() {
+  const Ref<FutureBase> entry(adopt_ref, &future_);
+  if (must_cancel_) {
+    must_cancel_ = false;
+    // A CancelledError that is coming anyway is not replaced (rule 54).
+    if (!waiter_ || !waiter_->ended_by_cancelled_error()) {
+      if (waiter_) waiter_->mark_retrieved();
+      pending_throw_ = future_.make_cancelled_error();
+    }
+  }
+  waiter_ = nullptr;
+  if (const TaskBase* const other = scheduler().current_task) {
+    scheduler().report(
+        {.message = "Exception in callback " + future_.repr(),
+         .exception = std::make_exception_ptr(
+             RuntimeError("Cannot enter into task " + future_.repr() + " while another task " +
+                          other->future_.repr() + " is being executed.")),
+         .task = this});
+    return;
+  }
+  resume();
+}
+
+// Runs the coroutine until it suspends or ends. The innermost frame is resumed from this loop, and
+// from nowhere else: a frame that awaits another, or ends, only changes which one is innermost.
+void TaskBase::resume() {
+  struct Current {
+    Current(Scheduler& loop, TaskBase* task) noexcept
+        : loop(loop), outer(std::exchange(loop.current_task, task)) {}
+    ~Current() { loop.current_task = outer; }
+    Scheduler& loop;
+    TaskBase* outer;  // an eager start happens inside another task's step
+  } const current(scheduler(), this);
+  const ContextScope scope(context_);
+
+  if (!std::exchange(started_, true) && pending_throw_) {
+    // Cancelled before the first step: no line of the coroutine runs (rule 57).
+    innermost_ = nullptr;
+    destroy_frame();
+    fail(std::exchange(pending_throw_, nullptr));
+    return;
+  }
+  stepping_ = true;
+  do innermost_->handle.resume();
+  while (stepping_);
+  if (!innermost_) finish();
+}
+
+void TaskBase::finish() {
+  if (std::exception_ptr error = take_error()) {
+    destroy_frame();
+    fail(std::move(error));
+  } else if (std::exchange(must_cancel_, false)) {
+    destroy_frame();  // rule 56: the value is discarded
+    end();
+    future_.set_cancelled(future_.cancel_message());
+  } else {
+    end();
+    try {
+      take_value();
+    } catch (...) {  // moving the value threw
+      if (future_.done()) throw;
+      future_.set_exception(std::current_exception());
+    }
+  }
+}
+
+// Rule 42.
+void TaskBase::fail(std::exception_ptr error) {
+  end();
+  if (is_cancelled_error(error)) {
+    future_.keep_cancelled_error(std::move(error));
+    future_.set_cancelled(nullptr);
+    return;
+  }
+  future_.set_exception(error);
+  if (is_base_exit(error)) std::rethrow_exception(std::move(error));
+}
+
+// The loop lets go of the task. Whoever called holds a reference.
+void TaskBase::end() noexcept {
+  unlink();
+  future_.release();
+}
+
+void TaskBase::abandon() noexcept {
+  const Ref<FutureBase> keep(&future_);
+  if (log_destroy_pending_) {
+    scheduler().report_from_destructor(
+        {.message = "Task was destroyed but it is pending!", .future = &future_, .task = this});
+  }
+  innermost_ = nullptr;
+  waiter_ = nullptr;
+  end();
+  destroy_frame();
+}
+
+bool TaskBase::request_cancel(const std::string* message) {
+  future_.mark_retrieved();
+  if (future_.done()) return false;
+  ++cancel_requests_;
+  if (waiter_ && waiter_->cancel(message)) return true;
+  must_cancel_ = true;
+  future_.set_cancel_message(message);
+  return true;
+}
+
+int TaskBase::uncancel() noexcept {
+  if (cancel_requests_ > 0) --cancel_requests_;
+  if (cancel_requests_ == 0) must_cancel_ = false;
+  return cancel_requests_;
+}
+
+void TaskBase::wait_for(FutureBase& future) {
+  stepping_ = false;
+  if (&future.scheduler() != &scheduler()) {
+    schedule_throw(std::make_exception_ptr(
+        RuntimeError("Task " + future_.repr() + " got Future " + future.repr() +
+                     " attached to a different loop")));
+  } else if (&future == &future_) {
+    schedule_throw(std::make_exception_ptr(
+        RuntimeError("Task cannot await on itself: " + future_.repr())));
+  } else {
+    future_.add_ref();
+    future.add_callback(*this, false);
+    waiter_ = &future;
+    if (must_cancel_ && future.cancel(future_.cancel_message())) must_cancel_ = false;
+  }
+}
+
+void TaskBase::yield() noexcept {
+  stepping_ = false;
+  future_.add_ref();
+  scheduler().push(*this);
+}
+
+void TaskBase::schedule_throw(std::exception_ptr error) {
+  pending_throw_ = std::move(error);
+  yield();
+}
+
+void TaskBase::throw_pending() {
+  std::rethrow_exception(std::exchange(pending_throw_, nullptr));
+}
+
+}  // namespace detail
+
+AnyTask current_task() {
+  detail::TaskBase* const task = detail::running_scheduler().current_task;
+  return task ? AnyTask(*task) : AnyTask();
+}
+
+AnyTask current_task(EventLoop& loop) {
+  detail::TaskBase* const task = loop.scheduler().current_task;
+  return task ? AnyTask(*task) : AnyTask();
+}
+
+static std::vector<AnyTask> tasks_of(detail::Scheduler& scheduler) {
+  std::vector<AnyTask> tasks;
+  for (detail::TaskLinks* links = scheduler.tasks.next; links != &scheduler.tasks;
+       links = links->next)
+    tasks.emplace_back(detail::TaskBase::from_links(*links));
+  return tasks;
+}
+
+std::vector<AnyTask> all_tasks() { return tasks_of(detail::running_scheduler()); }
+
+std::vector<AnyTask> all_tasks(EventLoop& loop) { return tasks_of(loop.scheduler()); }
+
+AnyTask AnyCoroutine::create_task(EventLoop& loop, const TaskOptions& options) && {
+  return coroutine_->create_task(loop.scheduler(), options);
+}
+
+AnyTask eager_task_factory(EventLoop& loop, AnyCoroutine coroutine, const TaskOptions& options) {
+  TaskOptions eager = options;
+  if (!eager.eager_start) eager.eager_start = true;
+  return std::move(coroutine).create_task(loop, eager);
+}
+
+TaskFactory create_eager_task_factory(TaskFactory custom_task_constructor) {
+  return [constructor = std::move(custom_task_constructor)](
+             EventLoop& loop, AnyCoroutine coroutine, const TaskOptions& options) {
+    TaskOptions eager = options;
+    eager.eager_start = true;
+    return constructor(loop, std::move(coroutine), eager);
+  };
+}
+
+}  // namespace asyncio::inline v1

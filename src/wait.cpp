@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: BSL-1.0
+#include <asyncio/wait.hpp>
+
+#include <algorithm>
+
+namespace asyncio::inline v1::detail {
+
+// -- Watcher
+
+void Watcher::watch(const std::vector<FutureBase*>& children) {
+  count_ = children.size();
+  nodes_ = std::make_unique<Node[]>(count_);
+  for (std::size_t i = 0; i != count_; ++i) {
+    nodes_[i].watcher = this;
+    nodes_[i].child = Ref<FutureBase>(children[i]);
+    children[i]->add_callback(nodes_[i], true);
+  }
+}
+
+void Watcher::unwatch() noexcept {
+  for (std::size_t i = 0; i != count_; ++i) {
+    Node& node = nodes_[i];
+    if (!node.child || node.child->done()) continue;
+    node.child->remove_callbacks([&](ReadyNode& other) { return &other == &node; });
+    node.child = {};
+  }
+}
+
+void Watcher::Node::completed_by(FutureBase&) noexcept {
+  queued = true;
+  watcher->self_.add_ref();
+}
+
+void Watcher::Node::run() {
+  const Ref<FutureBase> entry(adopt_ref, &watcher->self_);
+  watcher->child_done(*child);
+}
+
+void Watcher::Node::drop() noexcept {
+  if (queued) watcher->self_.release();
+}
+
+// -- gather
+
+std::vector<FutureBase*> distinct(std::vector<FutureBase*> futures) {
+  std::vector<FutureBase*> seen = futures;
+  std::ranges::sort(seen);
+  if (std::ranges::adjacent_find(seen) == seen.end()) return futures;
+  std::vector<FutureBase*> result;
+  for (FutureBase* future : futures) {
+    if (std::ranges::find(result, future) == result.end()) result.push_back(future);
+  }
+  return result;
+}
+
+Gathering::Gathering(FutureBase& self, std::vector<Ref<FutureBase>> children,
+                     bool return_exceptions)
+    : Watcher(self), children_(std::move(children)), return_exceptions_(return_exceptions) {}
+
+void Gathering::begin(bool may_repeat) {
+  std::vector<FutureBase*> each;
+  each.reserve(children_.size());
+  for (const Ref<FutureBase>& child : children_) each.push_back(child.get());
+  if (may_repeat) each = distinct(std::move(each));
+  waiting_ = each.size();
+  if (each.empty()) return collect();
+  // Those that are done already are seen to now, without a pass, and after all others.
+  std::vector<FutureBase*> pending;
+  pending.reserve(each.size());
+  std::ranges::copy_if(each, std::back_inserter(pending),
+                       [](const FutureBase* child) { return !child->done(); });
+  watch(pending);
+  for (FutureBase* child : each) {
+    if (child->done()) Gathering::child_done(*child);
+  }
+}
+
+void Gathering::child_done(FutureBase& child) {
+  --waiting_;
+  if (self_.done()) {
+    child.mark_retrieved();
+    return;
+  }
+  if (!return_exceptions_) {
+    if (child.cancelled()) {
+      // Stored, not a cancellation: the gathering itself was not cancelled (rule 66).
+      self_.set_exception(child.make_cancelled_error());
+      return;
+    }
+    if (child.failed()) {
+      self_.set_exception(child.exception());
+      return;
+    }
+  }
+  if (waiting_ != 0) return;
+  if (cancel_requested_) {
+    for (const Ref<FutureBase>& each : children_) each->mark_retrieved();
+    const std::string* const message = child.cancel_message();
+    self_.set_exception(child.cancelled() ? child.make_cancelled_error()
+                        : message ? std::make_exception_ptr(CancelledError(*message))
+                                  : std::make_exception_ptr(CancelledError()));
+    return;
+  }
+  collect();
+}
+
+bool Gathering::cancel_children(const std::string* message) {
+  if (self_.done()) return false;
+  bool accepted = false;
+  for (const Ref<FutureBase>& child : children_) accepted |= child->cancel(message);
+  cancel_requested_ |= accepted;
+  return accepted;
+}
+
+std::exception_ptr Gathering::exception_of(FutureBase& child) const {
+  if (child.cancelled()) {
+    const std::string* const message = child.cancel_message();
+    return std::make_exception_ptr(CancelledError(message ? *message : std::string()));
+  }
+  return child.exception();
+}
+
+void GatherAny::collect() {
+  for (const Ref<FutureBase>& child : children_) child->mark_retrieved();
+  set_result();
+}
+
+Future<void> gather_states(Scheduler& loop, const std::vector<AnyTask>& tasks) {
+  std::vector<Ref<FutureBase>> children;
+  for (const AnyTask& task : tasks) children.push_back(task.state());
+  return Future<void>(Ref<FutureBase>(adopt_ref, new GatherAny(loop, std::move(children))));
+}
+
+// -- wait
+
+void WaitState::child_done(FutureBase& child) {
+  --left_;
+  const bool enough = left_ == 0 || return_when_ == FIRST_COMPLETED ||
+                      (return_when_ == FIRST_EXCEPTION && child.failed() && child.exception());
+  if (!enough) return;
+  if (timer) timer->cancel();
+  release_waiter();
+}
+
+WaitScope::WaitScope(const std::vector<FutureBase*>& futures, const WaitOptions& options) {
+  Scheduler& loop = running_scheduler();
+  // The timer is set first, as in CPython: at equal deadlines it matters.
+  Ref<HandleNode> timer;
+  Ref<WaitState>* const state = &state_;
+  if (options.timeout) {
+    timer = loop.call_at(loop.time() + *options.timeout, [state] { (*state)->release_waiter(); });
+  }
+  state_ = {adopt_ref, new WaitState(loop, futures, options.return_when)};
+  state_->timer = std::move(timer);
+}
+
+WaitScope::~WaitScope() {
+  if (state_->timer) state_->timer->cancel();
+  state_->leave();
+}
+
+// -- wait_for
+
+Coroutine<> cancel_and_wait(AnyFuture future) {
+  const std::vector<FutureBase*> futures(1, future.state().get());
+  const WaitScope scope(futures, WaitOptions());
+  future.cancel();
+  co_await scope;
+}
+
+void throw_timeout_error(std::exception_ptr cause) {
+  TimeoutError error;
+  error.set_cause(std::move(cause));
+  throw error;
+}
+
+// -- shield
+
+Shield::Shield(FutureBase& self, Ref<FutureBase> inner)
+    : Watcher(self), inner_(std::move(inner)) {}
+
+Shield::~Shield() {
+  self_.remove_callbacks([this](ReadyNode& node) { return &node == &detach_; });
+}
+
+void Shield::begin() {
+  watch({inner_.get()});
+  detach_.shield = this;
+  self_.add_callback(detach_, true);
+}
+
+void Shield::child_done(FutureBase& inner) {
+  if (self_.cancelled()) {
+    inner.mark_retrieved();
+  } else if (inner.cancelled()) {
+    self_.cancel(nullptr);
+  } else if (inner.failed()) {
+    self_.set_exception(inner.exception());
+  } else {
+    copy_result(inner);
+  }
+}
+
+// The outer future is done: whatever becomes of the inner one is not ours any more.
+void Shield::Detach::run() {
+  const Ref<FutureBase> entry(adopt_ref, &shield->self_);
+  shield->unwatch();
+}
+
+void Shield::Detach::drop() noexcept {
+  if (queued) shield->self_.release();
+}
+
+void Shield::Detach::completed_by(FutureBase&) noexcept {
+  queued = true;
+  shield->self_.add_ref();
+}
+
+}  // namespace asyncio::inline v1::detail

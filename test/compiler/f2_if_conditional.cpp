@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: BSL-1.0
+//
+// Not skipped? the await of `if (a ? v : co_await b())`.
+#include "trap.hpp"
+
+trap::Coroutine<> body() {
+  bool yes = true;
+  if (yes ? true : co_await trap::later(trap::event('b', true))) trap::event('t', 0);
+}
+
+int main() { return trap::happens("t", body); }
