@@ -404,8 +404,10 @@ class LoopCore::SignalWatch : public std::enable_shared_from_this<SignalWatch> {
   void arrived() {
     // Rule 180: the signal is noticed in one pass, its callback runs in the following.
     core_.call_soon([&core = core_, callback = callback_] {
-      callback->add_ref();
-      core.push(*callback);
+      core.call_soon([callback] {
+        callback->add_ref();
+        callback->run();
+      });
     });
   }
 

@@ -24,13 +24,16 @@ void HandleNode::run() {
   const Ref<HandleNode> entry(adopt_ref, this);
   if (cancelled_) return;
   const ContextScope scope(context);
+  running_ = true;
   try {
     invoke();
+    running_ = false;
   } catch (const SystemExit&) {
     throw;
   } catch (const KeyboardInterrupt&) {
     throw;
   } catch (...) {
+    running_ = false;
     scheduler_.report({.message = "Exception in callback " + repr(),
                        .exception = std::current_exception(),
                        .handle = this});
@@ -40,7 +43,7 @@ void HandleNode::run() {
 void HandleNode::cancel() noexcept {
   if (std::exchange(cancelled_, true)) return;
   if (in_heap_) ++scheduler_.cancelled_timers_;
-  discard();
+  if (!running_) discard();
 }
 
 std::string HandleNode::repr() const {

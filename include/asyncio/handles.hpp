@@ -148,6 +148,7 @@ class HandleNode : public ReadyNode, public Pooled {
   Scheduler& scheduler_;
   std::uint32_t references_ = 1;
   bool cancelled_ = false;
+  bool running_ = false;   // a callback that cancels itself is not destroyed under its feet
   bool shared_ = false;    // counted from several threads
   bool is_timer_ = false;  // made by call_later or call_at
   bool in_heap_ = false;   // still waiting for its deadline

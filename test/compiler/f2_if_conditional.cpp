@@ -5,7 +5,8 @@
 
 trap::Coroutine<> body() {
   bool yes = true;
-  if (yes ? true : co_await trap::later(trap::event('b', true))) trap::event('t', 0);
+  bool value = true;
+  if (yes ? value : co_await trap::later(trap::event('b', true))) trap::event('t', 0);
 }
 
 int main() { return trap::happens("t", body); }

@@ -6,6 +6,7 @@
 #include <vector>
 
 struct Pair {
+  Pair(int number, trap::Object object) : first(number), second(std::move(object)) {}
   int first;
   trap::Object second;
 };
