@@ -90,12 +90,12 @@ StreamTransport::StreamTransport(LoopCore& core, Socket socket,
                                  std::shared_ptr<BaseProtocol> protocol, Address peer)
     : loop_(&core),
       socket_(core.executor()),
-      descriptor_(socket.fileno()),
+      view_(socket),
       context_(capture_context()),
       peername_(std::move(peer)) {
   StreamTransport::set_protocol(std::move(protocol));
   sockname_ = address_or_none([&] { return socket.getsockname(); });
-  if (!peername_) peername_ = address_or_none([&] { return socket.getpeername(); });
+  if (peername_.empty()) peername_ = address_or_none([&] { return socket.getpeername(); });
   const int family = socket.family();
   const int proto = socket.proto();
   boost::system::error_code error;
@@ -137,9 +137,9 @@ void StreamTransport::start(Ref<FutureState<void>> waiter, std::shared_ptr<Serve
 // -- what all transports have
 
 std::any StreamTransport::get_extra_info(std::string_view name) const {
-  if (name == peername.name && peername_) return peername_;
-  if (name == sockname.name && sockname_) return sockname_;
-  if (name == asyncio::socket.name && loop_) return TransportSocket(descriptor_);
+  if (name == peername.name && !peername_.empty()) return peername_;
+  if (name == sockname.name && !sockname_.empty()) return sockname_;
+  if (name == asyncio::socket.name && loop_) return view_;
   return {};
 }
 
@@ -163,7 +163,7 @@ std::string StreamTransport::repr() const {
     text += " closed";
   else if (closing_)
     text += " closing";
-  text += " fd=" + std::to_string(descriptor_);
+  text += " fd=" + std::to_string(view_.fileno());
   if (loop_) {
     const bool reads = is_reading() && (waits_readable_ || read_due_);
     const bool writes = !buffer_.empty();
@@ -201,14 +201,14 @@ void StreamTransport::pause_reading() {
   if (!is_reading()) return;
   paused_ = true;
   read_due_ = false;
-  log_debug("{} pauses reading", repr());
+  log_debug("pauses reading");
 }
 
 void StreamTransport::resume_reading() {
   if (closing_ || !paused_) return;
   paused_ = false;
   start_reading();
-  log_debug("{} resumes reading", repr());
+  log_debug("resumes reading");
 }
 
 /// From the next pass on, whatever is queued for this one.
@@ -279,7 +279,6 @@ void StreamTransport::read_into_protocol() {
       })) {
     return fatal_error(thrown, "Fatal error: protocol.get_buffer() call failed.");
   }
-  if (lost_) return;
   boost::system::error_code error;
   const std::size_t size = socket_.receive(asio::buffer(memory.data(), memory.size()), 0, error);
   if (error) return read_failed(error);
@@ -303,7 +302,7 @@ void StreamTransport::read_failed(const boost::system::error_code& error) {
 /// Data came: perhaps more is there by the next pass, and to try is cheaper than to ask the kernel
 /// to be told. A connection that mostly answers one question at a time is better off asking.
 void StreamTransport::read_again() {
-  if (!is_reading() || waits_readable_) return;
+  if (!is_reading() || waits_readable_ || read_due_) return;
   if (misses_ < tolerated_misses || ++not_tried_ % retry_early_read == 0) {
     early_ = true;
     read_due_ = true;
@@ -314,7 +313,7 @@ void StreamTransport::read_again() {
 }
 
 void StreamTransport::on_eof() {
-  log_debug("{} received EOF", repr());
+  log_debug("received EOF");
   const std::shared_ptr<StreamProtocol> protocol = protocol_;
   bool keep_open = false;
   if (const auto thrown = caught([&] { keep_open = protocol->eof_received(); }))
@@ -422,13 +421,16 @@ void StreamTransport::write_ready() {
   }
   if (!buffer_.empty()) return wait_writable();
   if (!closing_ && !eof_) return;
+  LoopCore& loop = *loop_;
   if (const auto thrown = caught([&] {
         if (closing_)
           connection_lost(nullptr);
         else
           shut_down_writing();
       })) {
-    loop_of_report(thrown);
+    loop.call_exception_handler({.message = "Exception in callback StreamTransport::write_ready()",
+                                 .exception = thrown,
+                                 .transport = shared_from_this()});
   }
 }
 
@@ -455,3 +457,80 @@ void StreamTransport::maybe_pause() {
   if (const auto thrown = caught([&] { protocol->pause_writing(); }))
     report("protocol.pause_writing() failed", thrown);
 }
+
+// -- the end
+
+void StreamTransport::close() {
+  if (std::exchange(closing_, true)) return;
+  if (!buffer_.empty()) return;  // write_ready() goes on when all is sent
+  lost_ = 1;
+  call_connection_lost(nullptr);
+}
+
+void StreamTransport::fatal_error(const std::exception_ptr& error, const char* message) {
+  if (!isinstance<OSError>(error))
+    report(message, error);
+  else if (loop_->debug())
+    logger().debug("{}: {}\n{}", repr(), message, asyncio::repr(error));
+  force_close(error);
+}
+
+void StreamTransport::force_close(std::exception_ptr error) {
+  if (lost_) return;
+  closing_ = true;
+  lost_ = 1;
+  buffer_.clear();
+  call_connection_lost(std::move(error));
+}
+
+/// With the next pass; never from inside a call of the program.
+void StreamTransport::call_connection_lost(std::exception_ptr error) {
+  loop_->call_soon([self = Ref<StreamTransport>(this), error = std::move(error)] {
+    self->connection_lost(error);
+  });
+}
+
+void StreamTransport::connection_lost(const std::exception_ptr& error) {
+  if (!loop_) return;
+  struct Finally {
+    ~Finally() { transport.release_all(); }
+    StreamTransport& transport;
+  } const finally{*this};
+  lost_ = 1;
+  protocol_->connection_lost(error);
+}
+
+/// Nothing is left to do for the loop, the kernel and the protocol; the server is told last.
+void StreamTransport::release_all() noexcept {
+  loop_ = nullptr;
+  closing_ = true;
+  if (!lost_) lost_ = 1;
+  buffer_.clear();
+  boost::system::error_code error;
+  socket_.close(error);
+  unregister();
+  context_ = {};
+  plain_ = nullptr;
+  buffered_ = nullptr;
+  replaced_.reset();
+  protocol_.reset();
+  if (const std::shared_ptr<ServerState> server = std::move(server_)) server->detach(*this);
+}
+
+void StreamTransport::loop_closing() noexcept {
+  const std::shared_ptr<StreamTransport> self = shared_from_this();  // the protocol may hold the last
+  release_all();
+}
+
+void StreamTransport::report(std::string message, std::exception_ptr error) {
+  loop_->call_exception_handler({.message = std::move(message),
+                                 .exception = std::move(error),
+                                 .protocol = protocol_,
+                                 .transport = shared_from_this()});
+}
+
+void StreamTransport::log_debug(const char* event) const {
+  if (loop_->debug()) logger().debug("{} {}", repr(), event);
+}
+
+}  // namespace asyncio::inline v1::detail

@@ -28,8 +28,8 @@ std::shared_ptr<Transport> make_stream_transport(LoopCore& core, Socket socket,
                                                  Ref<FutureState<void>> waiter, Address peer,
                                                  std::shared_ptr<ServerState> server);
 
-/// Three things end: reading and accepting calls (`closing`), the connection (`lost`: connection_lost
-/// is queued or over), and the socket (`loop_` is null).
+/// It ends in three steps: it reads no more (closing_), connection_lost is queued or being called
+/// (lost_), all is released (loop_ is null).
 ///
 /// It is its own entry in the I/O queue, one for both directions: when both are due, reading goes
 /// first (rule 6). Readiness that Asio reports only queues the entry; what was paused or closed in
@@ -99,12 +99,11 @@ class StreamTransport final : public Transport,
   void connection_lost(const std::exception_ptr& error);
   void release_all() noexcept;
   void report(std::string message, std::exception_ptr error);
-  template <class... Args>
-  void log_debug(const char* format, const Args&... args) const;
+  void log_debug(const char* event) const;
 
   LoopCore* loop_;  // null: the connection or the loop is gone
   boost::asio::basic_stream_socket<boost::asio::generic::stream_protocol, LoopCore::Executor> socket_;
-  int descriptor_ = -1;
+  TransportSocket view_;
   std::shared_ptr<StreamProtocol> protocol_;
   Protocol* plain_ = nullptr;             // protocol_, if it is one of these
   BufferedProtocol* buffered_ = nullptr;  // or of these

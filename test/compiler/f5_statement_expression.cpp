@@ -6,7 +6,7 @@
 trap::Coroutine<> body() {
   trap::Object object = __extension__({
     int value = co_await trap::later(1);
-    trap::Object(value);
+    trap::Object{value};
   });
   trap::event(object.value() == 1 ? '+' : '-', 0);
 }
