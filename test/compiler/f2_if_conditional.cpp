@@ -5,8 +5,7 @@
 
 trap::Coroutine<> body() {
   bool yes = true;
-  bool value = true;
-  if (yes ? value : co_await trap::later(trap::event('b', true))) trap::event('t', 0);
+  if (yes ? 1 : co_await trap::later(trap::event('b', 2))) trap::event('t', 0);
 }
 
 int main() { return trap::happens("t", body); }

@@ -7,6 +7,7 @@ trap::Coroutine<> body() {
   bool no = false;
   int sum = 0;
   sum += no && co_await trap::later(trap::event('b', true));
+  trap::event('.', sum);
 }
 
-int main() { return trap::happens("", body); }
+int main() { return trap::happens(".", body); }

@@ -4,8 +4,8 @@
 #include "trap.hpp"
 
 trap::Coroutine<> body() {
-  bool constant = __builtin_constant_p(co_await trap::later(trap::event('x', 1)));
-  trap::event(constant ? 'c' : '.', 0);
+  (void)__builtin_constant_p(co_await trap::later(trap::event('x', 1)));
+  trap::event('.', 0);
 }
 
 int main() { return trap::happens(".", body); }
