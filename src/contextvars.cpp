@@ -50,11 +50,12 @@ Ref<ContextState>& context_slot() {
   return *thread_state.context;
 }
 
-ContextState& current_context() {
-  Ref<ContextState>& slot = context_slot();
+Context context_in(Ref<ContextState>& slot) {
   if (!slot) slot = Ref<ContextState>(adopt_ref, new ContextState(nullptr));
-  return *slot;
+  return Context(slot);
 }
+
+ContextState& current_context() { return *context_in(context_slot()).state(); }
 
 Ref<ContextState> copy_of(const ContextState& context) {
   if (!context.map || context.map->empty()) return {};

@@ -12,17 +12,19 @@ constinit thread_local EventLoop* current_loop = nullptr;  // set_event_loop
 /// Stops the loop when the future of run_until_complete is done (rule 19).
 class StopWhenDone final : public detail::ReadyNode, public detail::Pooled {
  public:
-  explicit StopWhenDone(detail::FutureBase& future) noexcept : future_(future) {}
+  void completed_by(detail::FutureBase& future) noexcept override {
+    future_ = detail::Ref<detail::FutureBase>(&future);
+  }
   void run() override {
     const std::unique_ptr<StopWhenDone> entry(this);
     // SystemExit and KeyboardInterrupt have ended the loop already.
-    if (future_.failed() && is_base_exit(future_.exception())) return;
-    future_.scheduler().stop();
+    if (future_->failed() && is_base_exit(future_->exception())) return;
+    future_->scheduler().stop();
   }
   void drop() noexcept override { delete this; }
 
  private:
-  detail::FutureBase& future_;  // run_until_complete holds it
+  detail::Ref<detail::FutureBase> future_;  // from its completion on
 };
 
 }  // namespace
@@ -54,8 +56,8 @@ void EventLoop::run_until_done(detail::FutureBase& future, bool new_task) {
     throw ValueError("The future belongs to a different loop than the one specified as the loop "
                      "argument");
   if (new_task) future.as_task()->set_log_destroy_pending(false);
-  auto* const stop_when_done = new StopWhenDone(future);
-  future.add_callback(*stop_when_done, false);
+  auto* const stop_when_done = new StopWhenDone;
+  future.add_callback(*stop_when_done, true);
   struct RemoveCallback {
     ~RemoveCallback() {
       future.remove_callbacks([this](detail::ReadyNode& node) { return &node == callback; });
@@ -129,11 +131,7 @@ EventLoop& AnyFuture::get_loop() const {
   return *loop;
 }
 
-Context Handle::get_context() const {
-  detail::Ref<detail::ContextState>& slot = node_->context;
-  if (!slot) slot = {detail::adopt_ref, new detail::ContextState(nullptr)};
-  return Context(slot);
-}
+Context Handle::get_context() const { return detail::context_in(node_->context); }
 
 std::string to_string(const Handle& handle) {
   return handle ? handle.node()->repr() : "<Handle cancelled>";

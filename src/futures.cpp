@@ -8,8 +8,12 @@ namespace asyncio::inline v1 {
 
 namespace detail {
 
-FutureBase::~FutureBase() {
-  callbacks_.remove_if([](ReadyNode&) { return true; }, [](ReadyNode& node) { node.drop(); });
+FutureBase::~FutureBase() { drop_callbacks(); }
+
+void FutureBase::drop_callbacks() noexcept {
+  ReadyList dropped;
+  dropped.splice_back(callbacks_);
+  while (!dropped.empty()) dropped.pop_front().drop();
 }
 
 void FutureBase::dispose() noexcept {
@@ -45,14 +49,17 @@ void FutureBase::set_exception(std::exception_ptr exception) {
   check_pending();
   if (!exception) throw TypeError("invalid exception object: null");
   exception_ = std::move(exception);
-  log_exception_ = true;
   finish(State::finished);
+  log_exception_ = true;
 }
 
 void FutureBase::finish(State state) {
-  if (!callbacks_.empty()) scheduler_->check_closed();
   state_ = state;
   if (callbacks_.empty()) return;
+  if (scheduler_->closed()) {  // done all the same; the callbacks are lost
+    drop_callbacks();
+    scheduler_->check_closed();
+  }
   if (tell_callbacks_) {
     for (ReadyNode* node = callbacks_.front(); node; node = node->next) node->completed_by(*this);
   }
@@ -88,7 +95,10 @@ bool FutureBase::ended_by_cancelled_error() const {
 
 void FutureBase::add_callback(ReadyNode& node, bool wants_future) {
   if (done()) {
-    scheduler_->check_closed();
+    if (scheduler_->closed()) {
+      node.drop();
+      scheduler_->check_closed();
+    }
     if (wants_future) node.completed_by(*this);
     scheduler_->push(node);
     return;

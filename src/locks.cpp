@@ -2,6 +2,7 @@
 #include <asyncio/locks.hpp>
 
 #include <algorithm>
+#include <cstdio>
 
 namespace asyncio::inline v1 {
 
@@ -14,7 +15,7 @@ class LockState::Waiting {
     Scheduler& loop = running_scheduler();
     if (!lock.loop_) lock.loop_ = &loop;
     if (lock.loop_ != &loop)
-      throw RuntimeError("<Lock> is bound to a different event loop");
+      throw RuntimeError(lock.repr() + " is bound to a different event loop");
     place_ = lock.waiters_.insert(lock.waiters_.end(), Future<void>(loop));
   }
   Waiting(const Waiting&) = delete;
@@ -26,6 +27,15 @@ class LockState::Waiting {
   LockState& lock_;
   Waiters::iterator place_;
 };
+
+std::string LockState::repr() const {
+  char address[24];
+  std::snprintf(address, sizeof address, "%p", static_cast<const void*>(this));
+  std::string text = std::string("<asyncio.locks.Lock object at ") + address +
+                     (locked_ ? " [locked" : " [unlocked");
+  if (!waiters_.empty()) text += ", waiters:" + std::to_string(waiters_.size());
+  return text + "]>";
+}
 
 bool LockState::try_acquire() noexcept {
   const auto gave_up = [](const Future<void>& waiter) { return waiter.cancelled(); };
@@ -81,9 +91,5 @@ Coroutine<LockGuard> acquire_scoped(Ref<LockState> lock) {
 Coroutine<bool> Lock::acquire() const { return detail::acquire(state_); }
 
 Coroutine<LockGuard> Lock::scoped() const { return detail::acquire_scoped(state_); }
-
-std::string to_string(const Lock& lock) {
-  return lock.locked() ? "<Lock [locked]>" : "<Lock [unlocked]>";
-}
 
 }  // namespace asyncio::inline v1

@@ -72,9 +72,13 @@ void ForeignQueue::drain() {
 }
 
 void ForeignQueue::close() noexcept {
-  const std::lock_guard lock(mutex_);
-  core_ = nullptr;
-  while (!nodes_.empty()) nodes_.pop_front().drop();
+  ReadyList dropped;  // outside of the lock: a callback's destructor may call us
+  {
+    const std::lock_guard lock(mutex_);
+    core_ = nullptr;
+    dropped.splice_back(nodes_);
+  }
+  while (!dropped.empty()) dropped.pop_front().drop();
 }
 
 // -- LoopCore
@@ -137,6 +141,7 @@ void LoopCore::run_forever() {
   } const attending(*this);
   const auto work = boost::asio::make_work_guard(*context_);
   context_->restart();
+  passes_since_poll_ = passes_per_poll;  // the first pass looks at the kernel and other threads
   do {
     begin_pass();
     poll();
@@ -212,7 +217,8 @@ void LoopCore::pump() {
 }
 
 void LoopCore::arm_timer() {
-  const Duration time_to_wait = wait_time();
+  // stop() is for run_forever: it must not make a guest spin.
+  const Duration time_to_wait = time_to_timer();
   if (time_to_wait == Duration::max()) return;
   const TimePoint deadline = time() + time_to_wait;
   if (!timer_) timer_.emplace(executor());
@@ -240,7 +246,7 @@ void LoopCore::close() {
   if (debug_) logger().debug("Close {}", "<EventLoop>");
   if (threads_) threads_->join();
   attended_ = true;  // what destructors queue from here on is dropped
-  while (tasks.next != &tasks) TaskBase::from_links(*tasks.next).abandon();
+  abandon_tasks();
   signals_.clear();
   while (resources_) {
     Resource& resource = *resources_;
@@ -249,11 +255,18 @@ void LoopCore::close() {
   }
   foreign_->close();
   timer_.reset();
-  drop_all();
+  do {  // the destructors of callbacks may make tasks, those of tasks may queue callbacks
+    drop_all();
+    abandon_tasks();
+  } while (has_ready());
   closed_ = true;
   exception_handler = nullptr;
   task_factory = nullptr;
   has_task_factory = false;
+}
+
+void LoopCore::abandon_tasks() noexcept {
+  while (tasks.next != &tasks) TaskBase::from_links(*tasks.next).abandon();
 }
 
 void LoopCore::facade_destroyed() noexcept {
@@ -334,12 +347,11 @@ void LoopCore::call_exception_handler(const ExceptionContext& context) {
     return;
   }
   try {
-    Ref<ContextState> none;
     TaskBase* task = context.task ? context.task.state()->as_task() : nullptr;
     if (!task && context.future) task = context.future.state()->as_task();
     const ContextScope scope(task             ? task->context()
                              : context.handle ? context.handle.node()->context
-                                              : none);
+                                              : context_slot());
     // The handler may replace itself.
     const ExceptionHandler handler = exception_handler;
     handler(*facade, context);

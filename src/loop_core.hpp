@@ -127,6 +127,7 @@ class LoopCore final : public Scheduler {
   void wait(Duration time);
   void pump();
   void arm_timer();
+  void abandon_tasks() noexcept;
   boost::asio::thread_pool& threads();
 
   std::unique_ptr<boost::asio::io_context> owned_context_;  // null in a guest

@@ -24,16 +24,21 @@ void HandleNode::run() {
   const Ref<HandleNode> entry(adopt_ref, this);
   if (cancelled_) return;
   const ContextScope scope(context);
-  running_ = true;
+  struct Running {
+    explicit Running(HandleNode& node) noexcept : node(node) { node.running_ = true; }
+    ~Running() {
+      node.running_ = false;
+      if (node.cancelled_) node.discard();
+    }
+    HandleNode& node;
+  } const running(*this);
   try {
     invoke();
-    running_ = false;
   } catch (const SystemExit&) {
     throw;
   } catch (const KeyboardInterrupt&) {
     throw;
   } catch (...) {
-    running_ = false;
     scheduler_.report({.message = "Exception in callback " + repr(),
                        .exception = std::current_exception(),
                        .handle = this});
@@ -151,6 +156,10 @@ void Scheduler::sweep_timers() {
 
 Duration Scheduler::wait_time() const noexcept {
   if (has_ready() || stopping_) return {};
+  return time_to_timer();
+}
+
+Duration Scheduler::time_to_timer() const noexcept {
   if (timers_.empty()) return Duration::max();
   return std::clamp(TimePoint::from_nanoseconds(timers_.top().when) - time(), Duration(),
                     Duration(constants::maximum_select_timeout));

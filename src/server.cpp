@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "server.hpp"
 
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <asyncio/constants.hpp>
 #include <asyncio/logging.hpp>
 #include <asyncio/tasks.hpp>
@@ -38,7 +41,12 @@ int accept(NativeSocket listener, Accepted& accepted) {
   const int descriptor = ::accept(listener, address.data(), &address.length());
 #endif
   if (descriptor < 0) return errno;
-  accepted.socket = Socket(descriptor);
+  try {
+    accepted.socket = Socket(descriptor);
+  } catch (const OSError& error) {
+    ::close(descriptor);
+    return error.errno_value();
+  }
   accepted.peer = to_address(address);
   return 0;
 }
@@ -84,27 +92,46 @@ class ServerState::Listener final : public ReadyNode {
     const Ref<ServerState> entry(adopt_ref, &server_);
     if (server_.closed_) return;
     const ContextScope scope(server_.context_);
-    if (const int error = accept_all()) {
-      wait();
-      if (!would_block(error))
-        report("Exception in callback Server::accept()", error);
+    // One more than the kernel queues, so that a backlog of 0 works, too.
+    for (int i = 0; i <= server_.backlog_; ++i) {
+      Accepted accepted;
+      const int error = accept(view_.fileno(), accepted);
+      if (would_block(error)) break;
+      if (error == ECONNABORTED) continue;  // it was gone before its turn
+      if (error != 0) return failed(error);
+      server_.accepted(std::move(accepted.socket), std::move(accepted.peer));
     }
+    wait();
   }
   void drop() noexcept override { server_.release(); }
 
   void wait() {
-    if (server_.closed_) return;
     acceptor_.async_wait(boost::asio::socket_base::wait_read,
                          [this, server = Ref<ServerState>(&server_)](const auto&) mutable {
                            if (server->closed_) return;
-                           LoopCore& loop = *server->loop_;
+                           server->loop_->push_io(*this);
                            server.detach();  // it is the queue's reference now
-                           loop.push_io(*this);
                          });
   }
 
-  void accept_all();
-  void report(const char* message, int error);
+  /// Rule 151: for want of resources, later is better than at once.
+  void failed(int error) {
+    LoopCore& loop = *server_.loop_;
+    ExceptionContext context{.message = "Exception in callback Server::accept()",
+                             .exception = make_os_error(error),
+                             .socket = view_};
+    if (out_of_resources(error)) {
+      context.message = "socket.accept() out of system resource";
+      retry_ = loop.call_at(loop.time() + constants::accept_retry_delay,
+                            [this, server = Ref<ServerState>(&server_)] {
+                              retry_ = {};
+                              wait();
+                            });
+    } else {
+      wait();
+    }
+    loop.call_exception_handler(context);
+  }
 
   ServerState& server_;
   const TransportSocket view_;
@@ -112,3 +139,213 @@ class ServerState::Listener final : public ReadyNode {
       acceptor_;
   Ref<HandleNode> retry_;
 };
+
+// -- ServerState
+
+ServerState::ServerState(LoopCore& core, std::vector<Socket> sockets, ProtocolFactory factory,
+                         int backlog)
+    : loop_(&core), factory_(std::move(factory)), backlog_(backlog) {
+  for (Socket& socket : sockets)
+    listeners_.push_back(std::make_unique<Listener>(*this, std::move(socket)));
+  register_with(core);
+}
+
+ServerState::~ServerState() = default;
+
+std::vector<TransportSocket> ServerState::sockets() const {
+  std::vector<TransportSocket> views;
+  if (closed_) return views;
+  for (const auto& listener : listeners_) views.push_back(listener->view());
+  return views;
+}
+
+std::string ServerState::repr() const {
+  std::string text = "<Server sockets=(";
+  const auto views = sockets();
+  for (const TransportSocket& view : views) {
+    if (&view != &views.front()) text += ", ";
+    text += to_string(view);
+  }
+  if (views.size() == 1) text += ",";
+  return text + ")>";
+}
+
+void ServerState::start_serving() {
+  if (serving_) return;
+  if (closed_) throw RuntimeError("server " + repr() + " is closed");
+  serving_ = true;
+  context_ = capture_context();
+  for (const auto& listener : listeners_) listener->listen();
+}
+
+void ServerState::accepted(Socket socket, Address peer) {
+  if (loop_->debug()) {
+    logger().debug("{} got a new connection from {}: {}", repr(), to_string(peer),
+                   to_string(socket));
+  }
+  // In the next pass, as the task that CPython makes for it.
+  loop_->call_soon([server = Ref<ServerState>(this), socket = std::move(socket),
+                    peer = std::move(peer)]() mutable {
+    server->connected(std::move(socket), std::move(peer));
+  });
+}
+
+void ServerState::connected(Socket socket, Address peer) {
+  if (closed_) return;  // as if it had come too late
+  std::shared_ptr<BaseProtocol> protocol;
+  try {
+    in_factory_ = true;
+    struct Left {
+      ~Left() {
+        server.in_factory_ = false;
+        if (server.closed_) server.factory_ = nullptr;
+      }
+      ServerState& server;
+    };
+    {
+      const Left left{*this};
+      protocol = factory_();
+    }
+    if (closed_) return;
+    make_stream_transport(*loop_, std::move(socket), protocol, nullptr, std::move(peer),
+                          shared_from_this());
+  } catch (const SystemExit&) {
+    throw;
+  } catch (const KeyboardInterrupt&) {
+    throw;
+  } catch (...) {
+    loop_->call_exception_handler(
+        {.message = "Error on transport creation for incoming connection",
+         .exception = std::current_exception(),
+         .protocol = std::move(protocol)});
+  }
+}
+
+void ServerState::close() {
+  if (std::exchange(closed_, true)) return;
+  serving_ = false;
+  for (const auto& listener : listeners_) listener->close();
+  // What the factory holds goes now, unless it is the factory that closes us.
+  if (!in_factory_) factory_ = nullptr;
+  if (forever_) std::exchange(forever_, nullptr).cancel();
+  if (!clients_) wake();
+}
+
+void ServerState::loop_closing() noexcept {
+  const std::shared_ptr<ServerState> self = shared_from_this();
+  closed_ = true;
+  serving_ = false;
+  for (const auto& listener : listeners_) listener->close();
+  factory_ = nullptr;
+  context_ = {};
+  forever_ = nullptr;
+  waiters_.clear();
+  woken_ = true;
+  loop_ = nullptr;
+}
+
+// -- waiting
+
+Future<void> ServerState::closed_and_unused() {
+  if (woken_) return nullptr;
+  waiters_.emplace_back(*loop_);
+  return waiters_.back();
+}
+
+void ServerState::wake() {
+  woken_ = true;
+  for (const Future<void>& waiter : std::exchange(waiters_, {}))
+    if (!waiter.done()) waiter.set_result();
+}
+
+Future<void> ServerState::begin_serve_forever() {
+  if (forever_) {
+    throw RuntimeError("server " + repr() + " is already being awaited on serve_forever()");
+  }
+  start_serving();
+  forever_ = Future<void>(*loop_);
+  return forever_;
+}
+
+// -- clients
+
+void ServerState::attach(StreamTransport& client) noexcept {
+  client.next_client_ = clients_;
+  client.previous_client_ = nullptr;
+  if (clients_) clients_->previous_client_ = &client;
+  clients_ = &client;
+}
+
+void ServerState::detach(StreamTransport& client) noexcept {
+  (client.previous_client_ ? client.previous_client_->next_client_ : clients_) =
+      client.next_client_;
+  if (client.next_client_) client.next_client_->previous_client_ = client.previous_client_;
+  if (!clients_ && closed_ && !woken_) wake();
+}
+
+// Neither call runs any code of the program, so the list stays as it is.
+
+void ServerState::close_clients() {
+  for (StreamTransport* client = clients_; client; client = client->next_client_) client->close();
+}
+
+void ServerState::abort_clients() {
+  for (StreamTransport* client = clients_; client; client = client->next_client_) client->abort();
+}
+
+// -- coroutines
+
+namespace {
+
+Coroutine<> start_serving(std::shared_ptr<ServerState> server) {
+  server->start_serving();
+  co_await YieldAwaiter();
+}
+
+Coroutine<> wait_closed(std::shared_ptr<ServerState> server) {
+  const Future<void> waiter = server->closed_and_unused();
+  if (!waiter) co_return;
+  co_await waiter;
+}
+
+Coroutine<> serve_forever(std::shared_ptr<ServerState> server) {
+  const Future<void> forever = server->begin_serve_forever();
+  struct End {
+    explicit End(ServerState& server) : server(server) {}
+    ~End() { server.end_serve_forever(); }
+    ServerState& server;
+  } const end(*server);
+  std::exception_ptr cancelled;
+  try {
+    co_await forever;
+  } catch (const CancelledError&) {
+    cancelled = std::current_exception();
+  }
+  server->close();
+  co_await wait_closed(server);
+  std::rethrow_exception(cancelled);
+}
+
+}  // namespace
+}  // namespace detail
+
+// -- Server
+
+void Server::close() const { state_->close(); }
+void Server::close_clients() const { state_->close_clients(); }
+void Server::abort_clients() const { state_->abort_clients(); }
+bool Server::is_serving() const { return state_->serving(); }
+std::vector<TransportSocket> Server::sockets() const { return state_->sockets(); }
+Coroutine<> Server::start_serving() const { return detail::start_serving(state_); }
+Coroutine<> Server::serve_forever() const { return detail::serve_forever(state_); }
+Coroutine<> Server::wait_closed() const { return detail::wait_closed(state_); }
+
+EventLoop& Server::get_loop() const {
+  const detail::LoopCore* const loop = state_->loop();
+  if (!loop || !loop->facade) throw RuntimeError("Event loop is closed");
+  return *loop->facade;
+}
+
+std::string to_string(const Server& server) { return server.state()->repr(); }
+
+}  // namespace asyncio::inline v1

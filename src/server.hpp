@@ -47,6 +47,7 @@ class ServerState final : public Resource, public SelfHolding<ServerState> {
  private:
   class Listener;
 
+  void accepted(Socket socket, Address peer);
   void connected(Socket socket, Address peer);
   void wake();
 

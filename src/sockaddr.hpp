@@ -13,8 +13,9 @@ class SockAddr {
  public:
   /// Room to be filled by a system call: sockaddr() with a length() that starts at capacity.
   SockAddr() noexcept : length_(sizeof storage_) {}
-  /// ValueError for a name, OSError for a path that is too long.
-  explicit SockAddr(const Address& address);
+  /// The empty host stands for every interface of `family`. ValueError for a name, or nothing;
+  /// OSError for a path that is too long.
+  explicit SockAddr(const Address& address, int family = 0);
 
   sockaddr* data() noexcept { return reinterpret_cast<sockaddr*>(&storage_); }
   const sockaddr* data() const noexcept { return reinterpret_cast<const sockaddr*>(&storage_); }
@@ -31,6 +32,9 @@ Address to_address(const sockaddr* data, std::size_t length);
 inline Address to_address(const SockAddr& address) {
   return to_address(address.data(), address.length());
 }
+
+/// Begins a connection; an errno, EINPROGRESS if it is under way, 0 if it stands.
+int start_connect(NativeSocket socket, const SockAddr& address) noexcept;
 
 /// Is the text a literal of the family (AF_INET, AF_INET6)? Zone indices ("%eth0") are none.
 bool is_literal(int family, std::string_view text) noexcept;

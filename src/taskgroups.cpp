@@ -39,12 +39,11 @@ Scheduler& TaskGroupState::check_accepting() const {
 }
 
 void TaskGroupState::add(const AnyTask& task) {
-  if (task.done()) {  // an eager task that never suspended
-    child_done(task);
-    return;
-  }
+  // Also of an eager task that is done: what it failed of shall not cancel the step that made it.
   children_.push_back(task);
   task.state()->add_callback(*new Child(Ref<TaskGroupState>(this), task), false);
+  // An eager task may have cancelled the group before it became a child.
+  if (aborting_ && !task.done()) task.cancel();
 }
 
 void TaskGroupState::child_done(const AnyTask& task) {
@@ -79,8 +78,7 @@ void TaskGroupState::abort() {
 }
 
 void TaskGroupState::cancel() {
-  cancelled_ = true;
-  if (!entered_ || aborting_) return;
+  if (aborting_) return;
   if (exiting_ && children_.empty()) return;
   abort();
   if (!parent_cancel_requested_ && !parent_.done()) {
@@ -107,8 +105,9 @@ Future<void> TaskGroupState::completed() {
 
 void TaskGroupState::interrupted(std::exception_ptr error) {
   completed_ = nullptr;
+  interruption_ = std::move(error);
   if (aborting_) return;
-  cancellation_ = std::move(error);
+  cancellation_ = interruption_;
   abort();
 }
 
@@ -116,7 +115,12 @@ void TaskGroupState::end_exit() {
   completed_ = nullptr;
   if (base_error_) std::rethrow_exception(base_error_);
   // Our own request must be taken back; what is left then is somebody else's.
-  if (parent_cancel_requested_ && parent_.uncancel() == 0) cancellation_ = nullptr;
+  if (parent_cancel_requested_) {
+    if (parent_.uncancel() == 0)
+      cancellation_ = nullptr;
+    else if (!cancellation_)
+      cancellation_ = interruption_;
+  }
   if (cancellation_ && errors_.empty()) std::rethrow_exception(cancellation_);
   if (body_error_) errors_.push_back(std::move(body_error_));
   if (errors_.empty()) return;
@@ -127,6 +131,10 @@ void TaskGroupState::end_exit() {
   }
   std::rethrow_exception(
       make_exception_group("unhandled errors in a TaskGroup", std::move(errors_)));
+}
+
+void TaskGroupState::throw_no_value() const {
+  throw RuntimeError("TaskGroup " + repr() + " was cancelled before its body returned a value");
 }
 
 std::string TaskGroupState::repr() const {

@@ -133,9 +133,11 @@ void TaskBase::abandon() noexcept {
   const Ref<FutureBase> keep(&future_);
   if (log_destroy_pending_) {
     scheduler().report_from_destructor(
-        {.message = "Task was destroyed but it is pending!", .future = &future_, .task = this});
+        {.message = "Task was destroyed but it is pending!", .task = this});
   }
   innermost_ = nullptr;
+  // What it waited for may outlive the loop, and must not try to wake it then.
+  if (waiter_) waiter_->remove_callbacks([this](ReadyNode& node) { return &node == this; });
   waiter_ = nullptr;
   end();
   destroy_frame();

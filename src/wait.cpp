@@ -33,7 +33,8 @@ void Watcher::Node::completed_by(FutureBase&) noexcept {
 
 void Watcher::Node::run() {
   const Ref<FutureBase> entry(adopt_ref, &watcher->self_);
-  watcher->child_done(*child);
+  const Ref<FutureBase> done = std::move(child);
+  watcher->child_done(*done);
 }
 
 void Watcher::Node::drop() noexcept {
@@ -51,6 +52,12 @@ std::vector<FutureBase*> distinct(std::vector<FutureBase*> futures) {
     if (std::ranges::find(result, future) == result.end()) result.push_back(future);
   }
   return result;
+}
+
+void check_same_loop(const Scheduler& loop, const FutureBase& future) {
+  if (&future.scheduler() != &loop)
+    throw ValueError("The future belongs to a different loop than the one specified as the loop "
+                     "argument");
 }
 
 Gathering::Gathering(FutureBase& self, std::vector<Ref<FutureBase>> children,
@@ -190,7 +197,7 @@ void Shield::begin() {
 }
 
 void Shield::child_done(FutureBase& inner) {
-  if (self_.cancelled()) {
+  if (self_.done()) {
     inner.mark_retrieved();
   } else if (inner.cancelled()) {
     self_.cancel(nullptr);

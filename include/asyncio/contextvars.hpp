@@ -190,6 +190,11 @@ class Context {
   detail::Ref<detail::ContextState> state_;
 };
 
+namespace detail {
+/// The context kept in `slot`, made if there is none yet.
+Context context_in(Ref<ContextState>& slot);
+}  // namespace detail
+
 /// A copy of the current context. Python: contextvars.copy_context().
 Context copy_context();
 

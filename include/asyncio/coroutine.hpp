@@ -108,7 +108,8 @@ class FrameOwner {
   explicit FrameOwner(Promise<T>& promise) noexcept : promise_(&promise) {}
   FrameOwner(FrameOwner&& other) noexcept : promise_(std::exchange(other.promise_, nullptr)) {}
   FrameOwner& operator=(FrameOwner&& other) noexcept {
-    std::swap(promise_, other.promise_);
+    FrameOwner taken(std::move(other));
+    std::swap(promise_, taken.promise_);
     return *this;
   }
   ~FrameOwner() { reset(); }

@@ -77,7 +77,7 @@ class FutureBase : public Pooled {
   void keep_cancelled_error(std::exception_ptr error) noexcept { exception_ = std::move(error); }
 
   /// Queues `node` when the future is done, at once if it is already (rules 25, 26). Takes over
-  /// one reference to what the node belongs to. `wants_future`: the node is a callback that takes
+  /// one reference to what the node belongs to, also if it throws (the loop is closed). `wants_future`: the node is a callback that takes
   /// the future as argument and has to be told (ReadyNode::completed_by).
   void add_callback(ReadyNode& node, bool wants_future);
   /// Takes out the callbacks for which `match` is true; returns how many (rule 28).
@@ -104,6 +104,7 @@ class FutureBase : public Pooled {
 
  private:
   [[noreturn]] void throw_done();
+  void drop_callbacks() noexcept;
 
   std::uint32_t references_ = 1;
   State state_ = State::pending;

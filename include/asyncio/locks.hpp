@@ -20,6 +20,7 @@ class LockState : public Pooled {
   }
 
   bool locked() const noexcept { return locked_; }
+  std::string repr() const;
   /// Takes the lock without waiting, if nobody stands in line.
   bool try_acquire() noexcept;
   void unlock();
@@ -65,6 +66,8 @@ class Lock {
 
   /// Completes when the task has the lock; without yielding if it is free and nobody waits. On
   /// cancel the task leaves the line, and passes its turn on if it had one. Gives true.
+  /// RuntimeError "... is bound to a different event loop" if it would have to wait in another loop
+  /// than the first one that had to.
   Coroutine<bool> acquire() const;
   /// RuntimeError "Lock is not acquired.". The first in line takes it when it runs.
   void release() const { state_->unlock(); }
@@ -73,10 +76,11 @@ class Lock {
   /// Python: async with lock.
   Coroutine<LockGuard> scoped() const;
 
+  /// Python's repr: `<asyncio.locks.Lock object at 0x7f... [locked, waiters:1]>`.
+  friend std::string to_string(const Lock& lock) { return lock.state_->repr(); }
+
  private:
   detail::Ref<detail::LockState> state_;
 };
-
-std::string to_string(const Lock& lock);
 
 }  // namespace asyncio::inline v1

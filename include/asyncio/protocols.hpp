@@ -105,7 +105,7 @@ class MakeProtocol {
   explicit MakeProtocol(std::in_place_t, Given&&... args) : args_(std::forward<Given>(args)...) {}
 
   std::shared_ptr<P> operator()() const {
-    return std::apply([](const auto&... args) { return std::make_shared<P>(args...); }, args_);
+    return std::apply([](auto&... args) { return std::make_shared<P>(args...); }, args_);
   }
 
  private:

@@ -80,13 +80,18 @@ template <Awaitable A>
 await_result<A> run(A&& main, RunnerOptions options = {}) {
   detail::check_no_running_loop("asyncio.run()");
   Runner runner(options);
-  if constexpr (std::is_void_v<await_result<A>>) {
-    runner.run(std::forward<A>(main));
-    runner.close();
-  } else {
-    auto result = runner.run(std::forward<A>(main));
-    runner.close();
-    return result;
+  try {
+    if constexpr (std::is_void_v<await_result<A>>) {
+      runner.run(std::forward<A>(main));
+      runner.close();
+    } else {
+      auto result = runner.run(std::forward<A>(main));
+      runner.close();
+      return result;
+    }
+  } catch (...) {
+    runner.close();  // what this throws comes out instead, as from Python's `with`
+    throw;
   }
 }
 /// run(f, args...): the callable and the arguments live as long as the coroutine that they make.

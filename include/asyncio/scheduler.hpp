@@ -174,6 +174,8 @@ class Scheduler {
   /// How long the pass may wait for I/O (rule 4): nothing if something is ready or stop() was
   /// called, never more than a day; Duration::max() stands for "without limit".
   Duration wait_time() const noexcept;
+  /// Until the earliest timer is due, within the same limits.
+  Duration time_to_timer() const noexcept;
   bool has_ready() const noexcept { return !ready_.empty() || !io_ready_.empty(); }
   void run_pass();
   std::uint64_t passes() const noexcept { return passes_; }

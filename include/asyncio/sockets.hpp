@@ -97,7 +97,7 @@ class SocketBase {
   /// As the socket was made with: 0 also for TCP, if nothing else was asked for.
   int proto() const noexcept { return proto_; }
 
-  /// This end. Empty for an unbound Unix socket, as is the other end.
+  /// This end. A Unix socket without a name has the empty path.
   Address getsockname() const;
   /// The other end.
   Address getpeername() const;
@@ -123,7 +123,8 @@ class SocketBase {
   SocketBase& operator=(const SocketBase&) = default;
   ~SocketBase() = default;
 
-  std::string description() const;  // "fd=7, family=2, ..."
+  /// "fd=7, family=2, type=1, proto=6, laddr=..., raddr=...".
+  std::string description() const;
 
   NativeSocket handle_ = no_socket;
   int family_ = 0;
@@ -151,6 +152,9 @@ class Socket : public detail::SocketBase {
   Socket(int family, int type, int proto = 0);
   /// Takes over a descriptor, and makes it non-blocking. It stays the caller's if this throws.
   explicit Socket(NativeSocket handle);
+  /// The same, nothing asked and nothing changed: it is of this kind, and non-blocking.
+  Socket(NativeSocket handle, int family, int type, int proto) noexcept
+      : SocketBase(handle, family, type, proto) {}
   /// Takes over any Asio socket: Socket(std::move(asio_socket)).
   template <detail::releasable_socket S>
   Socket(S&& socket) : Socket(Released{socket.release()}) {}
@@ -175,7 +179,7 @@ class Socket : public detail::SocketBase {
   /// Gives up the descriptor, open, to the caller.
   NativeSocket detach() noexcept { return std::exchange(handle_, no_socket); }
 
-  /// ValueError for a name that is not resolved, or another family's address.
+  /// The empty host is every interface. ValueError for a name: it is to be resolved first.
   void bind(const Address& address);
   void listen(int backlog = 128);
   /// BlockingIOError when the connection is under way, which is usual.
@@ -185,16 +189,17 @@ class Socket : public detail::SocketBase {
   /// At most `size` bytes; nothing at the end of the stream. BlockingIOError when there is none yet.
   Bytes recv(std::size_t size);
 
+  friend std::string to_string(const Socket& socket);
+
  private:
   struct Released {
     NativeSocket handle;
   };
   explicit Socket(Released released);
-  Socket(NativeSocket handle, int family, int type, int proto) noexcept
-      : SocketBase(handle, family, type, proto) {}
+  void adopt();
 };
 
-/// Python's repr: "<asyncio.Socket fd=7, family=2, type=1, proto=6, laddr=('127.0.0.1', 80)>".
+/// Python's repr: "<socket.socket fd=7, family=2, type=1, proto=6, laddr=('127.0.0.1', 80)>".
 std::string to_string(const Socket& socket);
 
 /// A transport's socket as others may see it: nothing here disturbs the transport. It owns nothing,
@@ -217,6 +222,7 @@ class TransportSocket : public detail::SocketBase {
   friend bool operator==(const TransportSocket& a, const TransportSocket& b) noexcept {
     return a.handle_ == b.handle_;
   }
+  friend std::string to_string(const TransportSocket& socket);
 };
 
 /// Python's repr: "<asyncio.TransportSocket fd=7, family=2, type=1, proto=6, laddr=(...), ...>".

@@ -37,6 +37,8 @@ class TaskGroupState : public Pooled {
   void interrupted(std::exception_ptr error);
   /// All children are done: throws what the group throws, or nothing.
   void end_exit();
+  /// The group ended without an error, but its body gave no value: cancel() came first.
+  [[noreturn]] void throw_no_value() const;
 
   /// Throws RuntimeError if the group takes no more children.
   Scheduler& check_accepting() const;
@@ -53,8 +55,7 @@ class TaskGroupState : public Pooled {
   bool entered_ = false;
   bool exiting_ = false;
   bool aborting_ = false;
-  bool parent_cancel_requested_ = false;
-  bool cancelled_ = false;  // by cancel(): leaves without an error
+  bool parent_cancel_requested_ = false;  // by ourselves
   Scheduler* loop_ = nullptr;
   AnyTask parent_;
   std::vector<AnyTask> children_;  // not done, in the order of creation
@@ -62,6 +63,7 @@ class TaskGroupState : public Pooled {
   std::exception_ptr base_error_;    // SystemExit or KeyboardInterrupt
   std::exception_ptr body_error_;    // of the body, if not a CancelledError
   std::exception_ptr cancellation_;  // to be passed on
+  std::exception_ptr interruption_;  // the last cancellation of the wait at the end
   Future<void> completed_{nullptr};
 };
 
@@ -91,6 +93,7 @@ class TaskGroup {
         std::forward<F>(function), std::forward<Args>(args)...));
   }
   /// Cancels children and body; the group then ends without an error. Idempotent. As in 3.15.
+  /// A body that returns a value, and did not come to do so: task_group() throws RuntimeError.
   void cancel() { state_->cancel(); }
 
   friend std::string to_string(const TaskGroup& group) { return group.state_->repr(); }
@@ -113,10 +116,12 @@ Coroutine<group_result<Body>> task_group(Body body) {
   std::optional<value_or_monostate<T>> value;
   std::exception_ptr error;
   try {
-    if constexpr (std::is_void_v<T>)
+    if constexpr (std::is_void_v<T>) {
       co_await body(group);
-    else
-      value = co_await body(group);
+    } else {
+      T result = co_await body(group);
+      value.emplace(std::move(result));
+    }
   } catch (...) {
     error = std::current_exception();
   }
@@ -133,7 +138,10 @@ Coroutine<group_result<Body>> task_group(Body body) {
     if (interruption) state->interrupted(std::move(interruption));
   }
   state->end_exit();
-  if constexpr (!std::is_void_v<T>) co_return std::move(*value);
+  if constexpr (!std::is_void_v<T>) {
+    if (!value) state->throw_no_value();
+    co_return std::move(*value);
+  }
 }
 
 }  // namespace detail

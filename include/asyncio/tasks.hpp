@@ -205,7 +205,7 @@ class TaskMembers {
   std::string get_name() const { return task().name(); }
   void set_name(std::string_view name) const { task().set_name(name); }
   /// The context of all its steps.
-  Context get_context() const;
+  Context get_context() const { return detail::context_in(task().context()); }
 
  private:
   detail::TaskBase& task() const noexcept {
@@ -227,7 +227,7 @@ class AnyTask : public AnyFuture, public TaskMembers<AnyTask> {
 /// closed is reported ("Task was destroyed but it is pending!") and its frames are destroyed
 /// without running. Python: asyncio.Task.
 template <class T = void>
-class [[nodiscard]] Task : public Future<T>, public TaskMembers<Task<T>> {
+class Task : public Future<T>, public TaskMembers<Task<T>> {
  public:
   /// A handle that stands for no task yet.
   Task() noexcept : Future<T>(nullptr) {}

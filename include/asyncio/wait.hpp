@@ -181,6 +181,9 @@ class Gathering : protected Watcher {
   bool cancel_requested_ = false;
 };
 
+/// ValueError if the future belongs to another loop.
+void check_same_loop(const Scheduler& loop, const FutureBase& future);
+
 template <class T>
 value_or_monostate<T> take_child(FutureBase& child) {
   return take_result(typed<T>(child));
@@ -256,7 +259,10 @@ class GatherVector final : public FutureState<std::vector<std::conditional_t<
 template <class A>
 Ref<FutureBase> gather_child(Scheduler& loop, A&& awaitable) {
   auto future = ensure_future(loop, std::forward<A>(awaitable));
-  if constexpr (!a_future<A>) future.state()->as_task()->set_log_destroy_pending(false);
+  if constexpr (a_future<A>)
+    check_same_loop(loop, *future.state());
+  else
+    future.state()->as_task()->set_log_destroy_pending(false);
   return future.state();
 }
 
@@ -330,7 +336,8 @@ concept awaitable_range = std::ranges::input_range<R> && Awaitable<std::ranges::
 /// Done when all are done. The first that fails, or is cancelled, fails it at once; the others go
 /// on (rule 66). Cancelling it cancels every child that is not done; it then fails with
 /// CancelledError when the first of them ends (rule 68). A future that stands twice in the
-/// arguments is waited for once. Python: asyncio.gather.
+/// arguments is waited for once. ValueError if the futures belong to several loops.
+/// Python: asyncio.gather.
 template <Awaitable... A>
 auto gather(A&&... awaitables) {
   return detail::gather_all<false>(std::forward<A>(awaitables)...);

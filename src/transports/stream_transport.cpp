@@ -496,7 +496,7 @@ void StreamTransport::connection_lost(const std::exception_ptr& error) {
     ~Finally() { transport.release_all(); }
     StreamTransport& transport;
   } const finally{*this};
-  lost_ = 1;
+  if (!lost_) lost_ = 1;
   protocol_->connection_lost(error);
 }
 

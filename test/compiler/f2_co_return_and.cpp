@@ -5,7 +5,7 @@
 
 trap::Coroutine<bool> body() {
   bool no = false;
-  co_return no && co_await trap::later(trap::event('b', true));
+  co_return no&& co_await trap::later(trap::event('b', true));
 }
 
 int main() { return trap::happens("", body); }

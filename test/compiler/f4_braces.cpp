@@ -8,8 +8,7 @@ struct Three {
 };
 
 trap::Coroutine<> body() {
-  Three three{trap::event('f', 1), co_await trap::later(trap::event('g', 2)),
-              trap::event('h', 3)};
+  Three three{trap::event('f', 1), co_await trap::later(trap::event('g', 2)), trap::event('h', 3)};
   trap::event(three.b == 2 ? '+' : '-', 0);
 }
 

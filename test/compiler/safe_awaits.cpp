@@ -11,9 +11,7 @@ struct Pair {
   trap::Object second;
 };
 
-trap::Coroutine<trap::Object> child(trap::Object object) {
-  co_return co_await trap::later(object);
-}
+trap::Coroutine<trap::Object> child(trap::Object object) { co_return co_await trap::later(object); }
 
 trap::Coroutine<> body() {
   co_await trap::later(1);

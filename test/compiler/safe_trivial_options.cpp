@@ -13,9 +13,7 @@ struct Options {
   trap::Object* object = nullptr;
 };
 
-trap::Later<int> listen(Options options = {}) {
-  return trap::later(options.backlog.value_or(100));
-}
+trap::Later<int> listen(Options options = {}) { return trap::later(options.backlog.value_or(100)); }
 
 trap::Coroutine<> body() {
   trap::Object object;

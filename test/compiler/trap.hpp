@@ -43,9 +43,9 @@ T event(char name, T result) {
   return result;
 }
 
-inline bool suspend = true;   // does `Later` suspend?
-inline int throw_at = 0;      // the n-th `Later` that completes throws; 0 means none
-inline int completed = 0;     // how many have completed
+inline bool suspend = true;  // does `Later` suspend?
+inline int throw_at = 0;     // the n-th `Later` that completes throws; 0 means none
+inline int completed = 0;    // how many have completed
 
 /// Completes with `value`, after a suspension if `suspend` is set.
 template <class T>

@@ -42,8 +42,8 @@ namespace asyncio::inline v1 {
 /// `template <> inline constexpr bool asyncio::has_constructor<MyFactory> = true;`
 /// Never announce a closure type.
 template <class F>
-inline constexpr bool has_constructor = std::is_class_v<F> && !std::is_aggregate_v<F> &&
-                                        std::is_default_constructible_v<F>;
+inline constexpr bool has_constructor =
+    std::is_class_v<F> && !std::is_aggregate_v<F> && std::is_default_constructible_v<F>;
 
 namespace detail {
 
@@ -53,16 +53,17 @@ namespace detail {
 /// `std::move(named)` and `std::bind_front(...)` are refused although they would be safe: their
 /// types do not show it.
 template <class F>
-concept inline_callable = !ASYNCIO_COROUTINES_BITE || std::is_lvalue_reference_v<F> ||
-                          std::is_trivially_destructible_v<std::remove_reference_t<F>> ||
-                          has_constructor<std::remove_cvref_t<F>>;
+concept inline_callable =
+    std::is_lvalue_reference_v<F> || std::is_trivially_destructible_v<std::remove_reference_t<F>> ||
+    has_constructor<std::remove_cvref_t<F>> || !ASYNCIO_COROUTINES_BITE;
 
 /// The same question for the operand of `co_await`, deduced as `A` for a parameter `A&&` of
 /// `await_transform`. Only aggregates are at risk here, and closures are not awaitable.
 template <class A>
-concept inline_awaitable = !ASYNCIO_COROUTINES_BITE || std::is_lvalue_reference_v<A> ||
-                           std::is_trivially_destructible_v<std::remove_reference_t<A>> ||
-                           !std::is_aggregate_v<std::remove_cvref_t<A>>;
+concept inline_awaitable =
+    std::is_lvalue_reference_v<A> || std::is_trivially_destructible_v<std::remove_reference_t<A>> ||
+    !std::is_aggregate_v<std::remove_cvref_t<A>> ||
+    !ASYNCIO_COROUTINES_BITE;
 
 /// A struct meant for designated initialisers: it owns nothing. Checked by every compiler, for a
 /// struct written with clang must not break its users on g++ 12.

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: BSL-1.0
+//
+// An owning closure written inside an awaiting statement.
+// refused by g++ 12: give it a name in its own statement first and pass the name
+#include "../../include/asyncio/detail/compiler.hpp"
+#include "trap.hpp"
+
+template <class F>
+trap::Later<int> create_server(F&&) {
+  static_assert(asyncio::detail::require_inline_callable<F>());
+  return trap::later(1);
+}
+
+trap::Coroutine<> body() {
+  trap::Object object;
+  co_await create_server([object] {});
+}

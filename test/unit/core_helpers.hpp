@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: BSL-1.0
+// What the tests of the core have in common.
+#pragma once
+
+#include <asyncio/event_loop.hpp>
+#include <asyncio/logging.hpp>
+#include <asyncio/wait.hpp>
+
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace core_tests {
+
+namespace detail {
+struct NeverStuck : asyncio::LoopObserver {
+  void waits_for_ever() override { throw std::logic_error("the loop would wait for ever"); }
+};
+}  // namespace detail
+
+/// A loop on virtual time. Waiting for nothing is an error: the test would hang.
+class VirtualLoop : detail::NeverStuck, public asyncio::EventLoop {
+ public:
+  VirtualLoop() : EventLoop(asyncio::LoopOptions{.clock = asyncio::Clock::virtual_time}) {
+    set_observer(this);
+  }
+
+  /// One pass.
+  void pass() {
+    stop();
+    run_forever();
+  }
+  /// Runs the coroutine that the callable makes; the callable outlives it.
+  template <class F>
+  auto run(F&& body) {
+    return run_until_complete(body());
+  }
+};
+
+/// For BOOST_CHECK_EXCEPTION: the whole text.
+inline auto says(std::string text) {
+  return [text = std::move(text)](const auto& error) { return error.what() == text; };
+}
+/// The text begins and ends like this; between the two stands an address or a repr.
+inline auto says_about(std::string begin, std::string end) {
+  return [begin = std::move(begin), end = std::move(end)](const auto& error) {
+    const std::string text = error.what();
+    return text.starts_with(begin) && text.ends_with(end);
+  };
+}
+
+/// What a callable throws; null if nothing.
+template <class F>
+std::exception_ptr thrown_by(F&& f) {
+  try {
+    f();
+  } catch (...) {
+    return std::current_exception();
+  }
+  return nullptr;
+}
+
+/// Counts its living instances.
+class Counted {
+ public:
+  Counted() { ++alive; }
+  Counted(const Counted&) { ++alive; }
+  Counted& operator=(const Counted&) = default;
+  ~Counted() { --alive; }
+  static inline int alive = 0;
+};
+
+/// Runs a callable at the end of a scope.
+template <class F>
+class AtExit {
+ public:
+  explicit AtExit(F f) : f_(std::move(f)) {}
+  AtExit(const AtExit&) = delete;
+  AtExit& operator=(const AtExit&) = delete;
+  ~AtExit() { f_(); }
+
+ private:
+  F f_;
+};
+
+/// Collects what is logged, for as long as it lives.
+class Log {
+ public:
+  struct Line {
+    std::string name;
+    asyncio::LogLevel level;
+    std::string message;
+  };
+  Log() {
+    asyncio::set_log_sink([this](const asyncio::LogRecord& record) {
+      lines.push_back({std::string(record.name), record.level, std::string(record.message)});
+    });
+  }
+  Log(const Log&) = delete;
+  Log& operator=(const Log&) = delete;
+  ~Log() { asyncio::set_log_sink({}); }
+  std::vector<Line> lines;
+};
+
+/// Collects what a loop's exception handler is told. It keeps no handles of futures and tasks.
+class Reports {
+ public:
+  struct Entry {
+    std::string message;
+    std::exception_ptr exception;
+    std::string keys;  // "exception future ...", in alphabetical order
+  };
+  explicit Reports(asyncio::EventLoop& loop) {
+    loop.set_exception_handler(
+        [this](asyncio::EventLoop&, const asyncio::ExceptionContext& context) {
+          entries.push_back({context.message, context.exception, keys_of(context)});
+        });
+  }
+  std::size_t size() const noexcept { return entries.size(); }
+  bool empty() const noexcept { return entries.empty(); }
+  const Entry& operator[](std::size_t i) const { return entries.at(i); }
+  std::vector<Entry> entries;
+
+  static std::string keys_of(const asyncio::ExceptionContext& context) {
+    std::string keys;
+    const auto add = [&](bool present, const char* key) {
+      if (present) keys += keys.empty() ? key : std::string(" ") + key;
+    };
+    add(context.context, "context");
+    add(bool(context.exception), "exception");
+    add(bool(context.future), "future");
+    add(bool(context.handle), "handle");
+    add(bool(context.protocol), "protocol");
+    add(context.socket.has_value(), "socket");
+    add(bool(context.task), "task");
+    add(bool(context.transport), "transport");
+    return keys;
+  }
+};
+
+/// What happened, in order.
+using Trace = std::vector<std::string>;
+inline std::string joined(const Trace& trace) {
+  std::string text;
+  for (const std::string& entry : trace) text += text.empty() ? entry : " " + entry;
+  return text;
+}
+
+}  // namespace core_tests
