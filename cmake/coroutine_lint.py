@@ -285,10 +285,7 @@ class Linter:
         """Is the brace at `at` the body of what began at `start`, or an initialiser?"""
         before = nodes[at - 1]
         head = without_template_header(nodes[start:at])
-        types = [i for i, node in enumerate(head) if is_word(node, *TYPES)]
-        if types and not any(
-                is_mark(node, "=") or (is_group(node, "(") and not is_word(last, "alignas"))
-                for last, node in zip(head[types[-1]:], head[types[-1] + 1:])):
+        if defines_type(head):
             return True
         if any(is_mark(node, "=") and not (i > 0 and is_word(head[i - 1], "operator"))
                for i, node in enumerate(head)):
@@ -441,6 +438,21 @@ def without_template_header(nodes):
         if at > 0 and depth == 0:
             return without_template_header(nodes[at + 1:])
     return nodes
+
+
+def defines_type(head):
+    """`struct X<R(A...)> : Y`: no parameters and no value after the last class, enum, namespace."""
+    types = [at for at, node in enumerate(head) if is_word(node, *TYPES)]
+    if not types:
+        return False
+    depth = 0
+    for at in range(types[-1] + 1, len(head)):
+        node = head[at]
+        depth += is_mark(node, "<") - is_mark(node, ">")
+        call = is_group(node, "(") and not is_word(head[at - 1], "alignas")
+        if depth == 0 and (call or is_mark(node, "=")):
+            return False
+    return True
 
 
 def is_void(node):

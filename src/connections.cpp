@@ -113,7 +113,10 @@ class Connecting {
  public:
   Connecting(LoopCore& core, std::vector<AddressInfo> remote,
              std::optional<std::vector<AddressInfo>> local)
-      : core_(core), remote_(std::move(remote)), local_(std::move(local)), errors_(remote_.size()) {}
+      : core_(core),
+        remote_(std::move(remote)),
+        local_(std::move(local)),
+        errors_(remote_.size()) {}
 
   std::size_t count() const noexcept { return remote_.size(); }
   /// The failures, in the order of the addresses.
@@ -198,7 +201,8 @@ Coroutine<Connection> make_connection(LoopCore& core, ProtocolFactory factory, S
   std::shared_ptr<BaseProtocol> protocol = factory();
   if (!protocol) {
     throw TypeError(
-        "the protocol factory returned a null pointer; it must return the new connection's protocol");
+        "the protocol factory returned a null pointer; it must return the new connection's "
+        "protocol");
   }
   const Ref<FutureState<void>> waiter(adopt_ref, new FutureState<void>(core));
   const Future<void> made{Ref<FutureBase>(waiter)};
@@ -227,8 +231,7 @@ Coroutine<Connection> open_connection(LoopCore& core, ProtocolFactory factory,
       throw ValueError("host/port and sock can not be specified at the same time");
     request.sock = co_await connect_to_host(core, request);
   } else {
-    if (!request.adopts)
-      throw ValueError("host and port was not specified and no sock specified");
+    if (!request.adopts) throw ValueError("host and port was not specified and no sock specified");
     check_stream(request.sock);
   }
   Connection connection =
@@ -272,8 +275,7 @@ struct ServerRequest {
 Coroutine<std::vector<AddressInfo>> resolve_for_server(LoopCore& core, std::string host, Port port,
                                                        ResolveOptions options) {
   std::vector<AddressInfo> answers = co_await ensure_resolved(core, host, port, options);
-  if (answers.empty())
-    throw OSError("getaddrinfo(" + repr_str(host) + ") returned empty list");
+  if (answers.empty()) throw OSError("getaddrinfo(" + repr_str(host) + ") returned empty list");
   co_return answers;
 }
 
@@ -288,8 +290,7 @@ Coroutine<std::vector<AddressInfo>> resolve_hosts(LoopCore& core, const ServerRe
   std::vector<AddressInfo> unique;
   for (const auto& of_host : answers) {
     for (const AddressInfo& answer : of_host) {
-      if (std::find(unique.begin(), unique.end(), answer) == unique.end())
-        unique.push_back(answer);
+      if (std::find(unique.begin(), unique.end(), answer) == unique.end()) unique.push_back(answer);
     }
   }
   co_return unique;
@@ -445,7 +446,8 @@ Coroutine<EventLoop::AnyConnection> EventLoop::connect(ProtocolFactory factory, 
       detail::ConnectionRequest(std::move(host), std::move(port), options));
 }
 
-Coroutine<EventLoop::AnyConnection> EventLoop::adopt_accepted(ProtocolFactory factory, Socket sock) {
+Coroutine<EventLoop::AnyConnection> EventLoop::adopt_accepted(ProtocolFactory factory,
+                                                              Socket sock) {
   return detail::accept_connection(core(), std::move(factory), std::move(sock));
 }
 

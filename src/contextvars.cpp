@@ -50,12 +50,14 @@ Ref<ContextState>& context_slot() {
   return *thread_state.context;
 }
 
-Context context_in(Ref<ContextState>& slot) {
+static ContextState& state_in(Ref<ContextState>& slot) {
   if (!slot) slot = Ref<ContextState>(adopt_ref, new ContextState(nullptr));
-  return Context(slot);
+  return *slot;
 }
 
-ContextState& current_context() { return *context_in(context_slot()).state(); }
+Context context_in(Ref<ContextState>& slot) { return Context(Ref(&state_in(slot))); }
+
+ContextState& current_context() { return state_in(context_slot()); }
 
 Ref<ContextState> copy_of(const ContextState& context) {
   if (!context.map || context.map->empty()) return {};

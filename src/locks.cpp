@@ -1,64 +1,96 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <asyncio/locks.hpp>
 
-#include <algorithm>
 #include <cstdio>
 
 namespace asyncio::inline v1 {
 
 namespace detail {
 
-/// A task's place in the line, for as long as it waits.
-class LockState::Waiting {
- public:
-  explicit Waiting(LockState& lock) : lock_(lock) {
-    Scheduler& loop = running_scheduler();
-    if (!lock.loop_) lock.loop_ = &loop;
-    if (lock.loop_ != &loop)
-      throw RuntimeError(lock.repr() + " is bound to a different event loop");
-    place_ = lock.waiters_.insert(lock.waiters_.end(), Future<void>(loop));
+// -- lines
+
+std::size_t WaitList::size() const noexcept {
+  std::size_t count = 0;
+  for (const Waiter* waiter = first_; waiter; waiter = waiter->next_) ++count;
+  return count;
+}
+
+bool WaitList::has_uncancelled() const noexcept {
+  for (const Waiter* waiter = first_; waiter; waiter = waiter->next_) {
+    if (!waiter->cancelled()) return true;
   }
-  Waiting(const Waiting&) = delete;
-  Waiting& operator=(const Waiting&) = delete;
-  ~Waiting() { lock_.waiters_.erase(place_); }
-  const Future<void>& turn() const noexcept { return *place_; }
+  return false;
+}
 
- private:
-  LockState& lock_;
-  Waiters::iterator place_;
-};
+void WaitList::push_back(Waiter& waiter) noexcept {
+  waiter.listed_ = true;
+  waiter.previous_ = last_;
+  waiter.next_ = nullptr;
+  (last_ ? last_->next_ : first_) = &waiter;
+  last_ = &waiter;
+  if (!asleep_) asleep_ = &waiter;
+}
 
-std::string LockState::repr() const {
+void WaitList::remove(Waiter& waiter) noexcept {
+  if (!std::exchange(waiter.listed_, false)) return;
+  (waiter.previous_ ? waiter.previous_->next_ : first_) = waiter.next_;
+  (waiter.next_ ? waiter.next_->previous_ : last_) = waiter.previous_;
+  if (asleep_ == &waiter) asleep_ = waiter.next_;
+}
+
+bool WaitList::wake_next() {
+  while (asleep_) {
+    Waiter& waiter = *std::exchange(asleep_, asleep_->next_);
+    if (waiter.done()) continue;
+    waiter.wake();
+    return true;
+  }
+  return false;
+}
+
+bool WaitList::dismiss_next() {
+  while (first_) {
+    Waiter& waiter = *first_;
+    remove(waiter);
+    if (waiter.done()) continue;
+    waiter.wake();
+    return true;
+  }
+  return false;
+}
+
+void Turn::wait(TaskBase& task) {
+  owner_->bind(task.scheduler());
+  waiter_ = {adopt_ref, new Waiter(task.scheduler())};
+  line_->push_back(*waiter_);
+  task_ = &task;
+  task.wait_for(*waiter_);
+}
+
+void LoopBound::bind_first(Scheduler& loop) {
+  if (loop_) throw RuntimeError(repr() + " is bound to a different event loop");
+  loop_ = Ref<Scheduler>(&loop);
+}
+
+std::string LoopBound::lock_repr(const char* type, std::string extra, const WaitList& line) const {
   char address[24];
   std::snprintf(address, sizeof address, "%p", static_cast<const void*>(this));
-  std::string text = std::string("<asyncio.locks.Lock object at ") + address +
-                     (locked_ ? " [locked" : " [unlocked");
-  if (!waiters_.empty()) text += ", waiters:" + std::to_string(waiters_.size());
-  return text + "]>";
+  if (!line.empty()) extra += ", waiters:" + std::to_string(line.size());
+  return std::string("<asyncio.locks.") + type + " object at " + address + " [" + extra + "]>";
 }
 
-bool LockState::try_acquire() noexcept {
-  const auto gave_up = [](const Future<void>& waiter) { return waiter.cancelled(); };
-  if (locked_ || !std::ranges::all_of(waiters_, gave_up)) return false;
-  return locked_ = true;
+void SingleUse::throw_reused() {
+  throw RuntimeError("cannot reuse already awaited coroutine");
 }
 
-Coroutine<> LockState::acquire() {
-  const Ref<LockState> keep(this);
-  if (try_acquire()) co_return;
-  std::exception_ptr error;
-  {
-    const Waiting waiting(*this);
-    try {
-      co_await waiting.turn();
-    } catch (const CancelledError&) {
-      error = std::current_exception();
-    }
-  }
-  if (error) {
-    // We may have been the one chosen: the next one's turn (rule 85).
-    if (!locked_) wake_first();
-    std::rethrow_exception(error);
+// -- Lock
+
+void LockState::acquire(Turn& turn) {
+  try {
+    turn.await_resume();
+  } catch (const CancelledError&) {
+    if (!locked_) line_.wake_first();  // it may have been our turn (rule 85)
+    throw;
   }
   locked_ = true;
 }
@@ -66,30 +98,237 @@ Coroutine<> LockState::acquire() {
 void LockState::unlock() {
   if (!locked_) throw RuntimeError("Lock is not acquired.");
   locked_ = false;
-  wake_first();
+  line_.wake_first();
 }
 
-void LockState::wake_first() {
-  if (!waiters_.empty() && !waiters_.front().done()) waiters_.front().set_result();
+std::string LockState::repr() const {
+  return lock_repr("Lock", locked_ ? "locked" : "unlocked", line_);
 }
 
-namespace {
+// -- Event
 
-Coroutine<bool> acquire(Ref<LockState> lock) {
-  co_await lock->acquire();
+std::string EventState::repr() const {
+  return lock_repr("Event", set_ ? "set" : "unset", line_);
+}
+
+// -- Semaphore
+
+SemaphoreState::SemaphoreState(int value, bool bounded)
+    : value_(value), bound_(bounded ? std::optional(value) : std::nullopt) {
+  if (value < 0) throw ValueError("Semaphore initial value must be >= 0");
+}
+
+void SemaphoreState::acquire(Turn& turn) {
+  // Units that came back while those in line could not take them, since they had to let others go
+  // first, are theirs now, whether or not we got one (rule 92).
+  struct WakeMore {
+    ~WakeMore() {
+      while (state.value_ > 0 && state.wake_next()) continue;
+    }
+    SemaphoreState& state;
+  } const wake_more{*this};
+  try {
+    turn.await_resume();
+  } catch (const CancelledError&) {
+    if (turn.woken()) ++value_;  // the unit was ours already
+    throw;
+  }
+}
+
+bool SemaphoreState::wake_next() {
+  if (!line_.wake_next()) return false;
+  --value_;
+  return true;
+}
+
+void SemaphoreState::give_back() {
+  if (full()) throw ValueError("BoundedSemaphore released too many times");
+  ++value_;
+  wake_next();
+}
+
+std::string SemaphoreState::repr() const {
+  return lock_repr(bound_ ? "BoundedSemaphore" : "Semaphore",
+                   locked() ? "locked" : "unlocked, value:" + std::to_string(value_), line_);
+}
+
+// -- Condition
+
+class ConditionState final : public LoopBound {
+ public:
+  explicit ConditionState(Lock lock) noexcept : lock_(std::move(lock)) {}
+
+  const Lock& lock() const noexcept { return lock_; }
+  Coroutine<bool> wait();
+  void notify(std::size_t n) {
+    while (n != 0 && line_.wake_next()) --n;
+  }
+  void notify_all() { line_.wake_all(); }
+  void check_acquired(const char* message) const {
+    if (!lock_.locked()) throw RuntimeError(message);
+  }
+  std::string repr() const override {
+    return lock_repr("Condition", lock_.locked() ? "locked" : "unlocked", line_);
+  }
+
+ private:
+  const Lock lock_;
+  WaitList line_;
+};
+
+Coroutine<bool> ConditionState::wait() {
+  const Ref<ConditionState> keep(this);
+  check_acquired("cannot wait on un-acquired lock");
+  bind(running_scheduler());
+  lock_.release();
+  std::exception_ptr error;
+  try {
+    co_await Turn(keep, line_);
+  } catch (...) {
+    error = std::current_exception();
+  }
+  for (bool acquired = false; !acquired;) {
+    try {
+      acquired = co_await lock_.acquire();
+    } catch (const CancelledError&) {
+      error = std::current_exception();
+    } catch (...) {
+      notify(1);
+      throw;
+    }
+  }
+  if (error) {
+    notify(1);  // we may have been notified, and cannot make use of it (rule 88)
+    std::rethrow_exception(error);
+  }
   co_return true;
 }
 
-Coroutine<LockGuard> acquire_scoped(Ref<LockState> lock) {
-  co_await lock->acquire();
-  co_return LockGuard(std::move(lock));
+// -- Barrier
+
+class BarrierState final : public LoopBound {
+ public:
+  explicit BarrierState(int parties) : parties_(parties) {
+    if (parties < 1) throw ValueError("parties must be > 0");
+  }
+
+  int parties() const noexcept { return parties_; }
+  int waiting() const noexcept { return phase_ == Phase::filling ? inside_ : 0; }
+  bool broken() const noexcept { return phase_ == Phase::broken; }
+  Coroutine<int> wait();
+  Coroutine<> reset();
+  Coroutine<> abort();
+  std::string repr() const override;
+
+ private:
+  enum class Phase {
+    filling,    // tasks come and wait
+    draining,   // the round is full: its tasks leave, newcomers stay outside
+    resetting,  // the same, but its tasks leave with an error
+    broken,     // nobody may wait
+  };
+  /// A task that is inside.
+  class Presence {
+   public:
+    explicit Presence(BarrierState& barrier) noexcept : barrier_(barrier) { ++barrier.inside_; }
+    Presence(const Presence&) = delete;
+    Presence& operator=(const Presence&) = delete;
+    ~Presence() {
+      if (--barrier_.inside_ == 0) barrier_.emptied();
+    }
+
+   private:
+    BarrierState& barrier_;
+  };
+
+  bool emptying() const noexcept { return phase_ == Phase::draining || phase_ == Phase::resetting; }
+  void enter(Phase phase) {
+    phase_ = phase;
+    changed_->notify_all();
+  }
+  void emptied() { enter(emptying() ? Phase::filling : phase_); }
+
+  const int parties_;
+  int inside_ = 0;
+  Phase phase_ = Phase::filling;
+  const Ref<ConditionState> changed_{adopt_ref, new ConditionState(Lock())};
+};
+
+Coroutine<int> BarrierState::wait() {
+  const Ref<BarrierState> keep(this);
+  const LockGuard guard = co_await changed_->lock().scoped();
+  while (emptying()) co_await changed_->wait();
+  if (broken()) throw BrokenBarrierError("Barrier aborted");
+  const int index = inside_;
+  const Presence presence(*this);
+  if (inside_ == parties_) {
+    enter(Phase::draining);
+    co_return index;
+  }
+  while (phase_ == Phase::filling) co_await changed_->wait();
+  if (phase_ != Phase::draining) throw BrokenBarrierError("Abort or reset of barrier");
+  co_return index;
 }
 
-}  // namespace
+Coroutine<> BarrierState::reset() {
+  const Ref<BarrierState> keep(this);
+  const LockGuard guard = co_await changed_->lock().scoped();
+  enter(inside_ > 0 ? Phase::resetting : Phase::filling);
+}
+
+Coroutine<> BarrierState::abort() {
+  const Ref<BarrierState> keep(this);
+  const LockGuard guard = co_await changed_->lock().scoped();
+  enter(Phase::broken);
+}
+
+std::string BarrierState::repr() const {
+  constexpr const char* names[] = {"filling", "draining", "resetting", "broken"};
+  std::string extra = names[static_cast<int>(phase_)];
+  if (!broken())
+    extra += ", waiters:" + std::to_string(waiting()) + '/' + std::to_string(parties_);
+  return lock_repr("Barrier", std::move(extra), WaitList());
+}
+
 }  // namespace detail
 
-Coroutine<bool> Lock::acquire() const { return detail::acquire(state_); }
+Condition::Condition(Lock lock)
+    : state_(detail::adopt_ref, new detail::ConditionState(std::move(lock))) {}
 
-Coroutine<LockGuard> Lock::scoped() const { return detail::acquire_scoped(state_); }
+detail::ConditionState& Condition::state() const noexcept {
+  return static_cast<detail::ConditionState&>(*state_);
+}
+
+const Lock& Condition::lock() const noexcept { return state().lock(); }
+
+Coroutine<bool> Condition::wait() const { return state().wait(); }
+
+void Condition::notify(std::size_t n) const {
+  state().check_acquired("cannot notify on un-acquired lock");
+  state().notify(n);
+}
+
+void Condition::notify_all() const {
+  state().check_acquired("cannot notify on un-acquired lock");
+  state().notify_all();
+}
+
+Barrier::Barrier(int parties) : state_(detail::adopt_ref, new detail::BarrierState(parties)) {}
+
+detail::BarrierState& Barrier::state() const noexcept {
+  return static_cast<detail::BarrierState&>(*state_);
+}
+
+Coroutine<int> Barrier::wait() const { return state().wait(); }
+
+Coroutine<> Barrier::reset() const { return state().reset(); }
+
+Coroutine<> Barrier::abort() const { return state().abort(); }
+
+int Barrier::parties() const noexcept { return state().parties(); }
+
+int Barrier::n_waiting() const noexcept { return state().waiting(); }
+
+bool Barrier::broken() const noexcept { return state().broken(); }
 
 }  // namespace asyncio::inline v1

@@ -47,7 +47,8 @@ std::optional<std::uint16_t> numeric_port(const Port& port) {
 }
 
 /// Waits for the answer: in a thread of its own.
-std::vector<AddressInfo> ask_resolver(const std::string& host, const std::optional<std::string>& port,
+std::vector<AddressInfo> ask_resolver(const std::string& host,
+                                      const std::optional<std::string>& port,
                                       const ResolveOptions& options) {
   addrinfo hints{};
   hints.ai_family = options.family;

@@ -21,8 +21,8 @@ class ConnectWatch final : public Resource, private ReadyNode {
       : core_(core), sock_(sock), address_(address), connected_(core) {
     lent_.emplace(core.executor());
     boost::system::error_code error;
-    lent_->assign(boost::asio::generic::stream_protocol(sock.family(), sock.proto()),
-                  sock.fileno(), error);
+    lent_->assign(boost::asio::generic::stream_protocol(sock.family(), sock.proto()), sock.fileno(),
+                  error);
     if (error) throw_os_error(error);
     register_with(core);
   }
@@ -73,8 +73,8 @@ class ConnectWatch final : public Resource, private ReadyNode {
   const Socket& sock_;
   const Address address_;
   const Future<void> connected_;
-  std::optional<boost::asio::basic_stream_socket<boost::asio::generic::stream_protocol,
-                                                 LoopCore::Executor>>
+  std::optional<
+      boost::asio::basic_stream_socket<boost::asio::generic::stream_protocol, LoopCore::Executor>>
       lent_;
 };
 

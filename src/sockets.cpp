@@ -99,7 +99,8 @@ void TransportSocket::setblocking(bool blocking) const {
 
 }  // namespace asyncio::inline v1
 
-std::size_t std::hash<asyncio::Address>::operator()(const asyncio::Address& address) const noexcept {
+std::size_t std::hash<asyncio::Address>::operator()(
+    const asyncio::Address& address) const noexcept {
   const std::size_t text = std::hash<std::string>()(address.text_);
   const std::size_t numbers =
       static_cast<std::size_t>(address.port_) << 16 ^ address.scope_id_ ^ address.flowinfo_ << 8;

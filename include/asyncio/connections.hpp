@@ -23,9 +23,8 @@ class Port {
   /// None.
   Port() noexcept = default;
   template <std::integral Number>
-    requires(!std::same_as<Number, bool>)
-  Port(Number number) noexcept
-      : given_(true), number_(std::in_range<int>(number) ? static_cast<int>(number) : -1) {}
+  requires(!std::same_as<Number, bool>) Port(Number number)
+  noexcept : given_(true), number_(std::in_range<int>(number) ? static_cast<int>(number) : -1) {}
   /// Digits are a number; the empty text is port 0 to what is given a literal address.
   template <std::convertible_to<std::string_view> Service>
   Port(const Service& service) : given_(true), service_(std::string_view(service)), named_(true) {}

@@ -166,6 +166,12 @@ class EventLoop {
     return create_task(detail::call_and_keep<std::decay_t<F>, std::decay_t<Args>...>(
         std::forward<F>(function), std::forward<Args>(args)...));
   }
+  /// Of any other awaitable, such as sleep(): a task that awaits it.
+  template <Awaitable A>
+    requires(!detail::a_coroutine<A> && !detail::a_future<A>)
+  auto create_task(A&& awaitable, TaskOptions options = {}) {
+    return create_task(detail::as_coroutine<std::decay_t<A>>(std::forward<A>(awaitable)), options);
+  }
   /// Null restores the default. See TaskFactory and eager_task_factory.
   void set_task_factory(TaskFactory factory);
   const TaskFactory& get_task_factory() const noexcept;

@@ -134,7 +134,7 @@ class SocketBase {
 
 /// Asio's sockets and acceptors, and those of other libraries that look like them.
 template <class S>
-concept releasable_socket = !std::is_lvalue_reference_v<S> && requires(S& socket) {
+concept releasable_socket = !std::is_lvalue_reference_v<S> && requires(S & socket) {
   { socket.release() } -> std::convertible_to<NativeSocket>;
   { socket.native_handle() } -> std::convertible_to<NativeSocket>;
 };
@@ -186,7 +186,8 @@ class Socket : public detail::SocketBase {
   void connect(const Address& address);
   /// What the kernel took of it. BlockingIOError when it takes nothing now.
   std::size_t send(BytesView data);
-  /// At most `size` bytes; nothing at the end of the stream. BlockingIOError when there is none yet.
+  /// At most `size` bytes; nothing at the end of the stream. BlockingIOError when there is none
+  /// yet.
   Bytes recv(std::size_t size);
 
   friend std::string to_string(const Socket& socket);

@@ -92,6 +92,12 @@ class TaskGroup {
     return create_task(detail::call_and_keep<std::decay_t<F>, std::decay_t<Args>...>(
         std::forward<F>(function), std::forward<Args>(args)...));
   }
+  /// Of any other awaitable, such as sleep(): a task that awaits it.
+  template <Awaitable A>
+    requires(!detail::a_coroutine<A> && !detail::a_future<A>)
+  auto create_task(A&& awaitable, TaskOptions options = {}) {
+    return create_task(detail::as_coroutine<std::decay_t<A>>(std::forward<A>(awaitable)), options);
+  }
   /// Cancels children and body; the group then ends without an error. Idempotent. As in 3.15.
   /// A body that returns a value, and did not come to do so: task_group() throws RuntimeError.
   void cancel() { state_->cancel(); }

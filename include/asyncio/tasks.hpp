@@ -408,6 +408,13 @@ auto create_task(F&& function, Args&&... args) {
       detail::call_and_keep<std::decay_t<F>, std::decay_t<Args>...>(std::forward<F>(function),
                                                                     std::forward<Args>(args)...));
 }
+/// Of any other awaitable, such as sleep(): a task that awaits it.
+template <Awaitable A>
+  requires(!detail::a_coroutine<A> && !detail::a_future<A>)
+auto create_task(A&& awaitable, TaskOptions options = {}) {
+  return asyncio::create_task(
+      detail::as_coroutine<std::decay_t<A>>(std::forward<A>(awaitable)), options);
+}
 
 /// Futures and tasks are returned unchanged; coroutines and other awaitables become tasks of the
 /// running loop, else of the thread's current one.

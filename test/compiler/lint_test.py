@@ -170,6 +170,7 @@ FILES = [
     "auto operator co_await() const& { return Awaiter(a && b); }",
     "BOOST_AUTO_TEST_SUITE(s)\nstruct alignas(64) F { Coroutine<> f() { co_await x; } };",
     "BOOST_AUTO_TEST_SUITE(s)\nBOOST_AUTO_TEST_CASE(c) { run([&]() -> Co { co_await x; }()); }",
+    "template <class R, class... A>\nstruct F<R(A...)> : G<R()> { Co f() { co_await x; } };",
     "enum class E : int { a, b }; extern \"C\" { Coroutine<> f() { co_await x; } }",
     "class X { public: X(int); private: Coroutine<> f() noexcept(true) override { co_await x; } };",
     "[[nodiscard]] Coroutine<> f([[maybe_unused]] int a[3]) { co_await x; }",

@@ -8,7 +8,7 @@ import signal
 import socket
 
 HOST = "127.0.0.1"
-PATIENCE = 120  # seconds for anything that must happen; a test that needs them has failed
+PATIENCE = 60  # seconds for anything that must happen; a test that needs them has failed
 
 
 def free_port():

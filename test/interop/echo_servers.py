@@ -79,7 +79,7 @@ class ProtocolEchoServer(unittest.IsolatedAsyncioTestCase):
             await self.ready(program)
             reader, writer = await connect(self.port)
             await program.line("EchoServer_")
-            status = program.interrupt()
+            status = asyncio.create_task(program.interrupt())
             self.assertEqual(await read_to_end(reader), b"")
             await close(writer)
             self.assertEqual(await status, 0)

@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: BSL-1.0
 // Name resolution, create_connection, create_server, connect_accepted_socket
 // (surface A10, A12, B16, rules 159-168).
-#include <asyncio/connections.hpp>
-#include <asyncio/event_loop.hpp>
-#include <asyncio/logging.hpp>
-#include <asyncio/wait.hpp>
-
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <asyncio/connections.hpp>
+#include <asyncio/event_loop.hpp>
+#include <asyncio/logging.hpp>
+#include <asyncio/wait.hpp>
+
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/test/unit_test.hpp>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -28,8 +27,6 @@ using namespace asyncio;
 using namespace std::string_literals;
 
 namespace {
-
-using Connection = std::pair<std::shared_ptr<Transport>, std::shared_ptr<Protocol>>;
 
 /// A protocol that notes what it is told.
 struct Recorder : Protocol {
@@ -46,7 +43,9 @@ struct Recorder : Protocol {
   std::shared_ptr<Transport> transport_;
 };
 
-std::shared_ptr<Protocol> make_protocol() { return std::make_shared<Protocol>(); }
+std::shared_ptr<Protocol> make_protocol() { return std::make_shared<Recorder>(); }
+
+using Hosts = std::vector<std::string>;
 
 /// What a coroutine throws, as Python prints it; "" if nothing.
 template <class T>
@@ -183,8 +182,8 @@ BOOST_AUTO_TEST_CASE(getaddrinfo_asks_the_system) {
 
 BOOST_AUTO_TEST_CASE(getaddrinfo_failures_are_gaierrors_with_the_system_s_text) {
   EventLoop loop;
-  const std::string expected = "gaierror(" + std::to_string(EAI_NONAME) + ", '" +
-                               gai_strerror(EAI_NONAME) + "')";
+  const std::string expected =
+      "gaierror(" + std::to_string(EAI_NONAME) + ", '" + gai_strerror(EAI_NONAME) + "')";
   BOOST_TEST(error_of(loop, loop.getaddrinfo("no name", 80, {.flags = AI_NUMERICHOST})) ==
              expected);
   BOOST_TEST(error_of(loop, loop.getaddrinfo("", Port())) == expected);
@@ -202,7 +201,7 @@ BOOST_AUTO_TEST_CASE(getaddrinfo_cancelled_throws_at_once_and_drops_the_answer) 
   EventLoop loop;
   auto body = [&]() -> Coroutine<bool> {
     auto task = loop.create_task(loop.getaddrinfo("127.0.0.1", 80, {.flags = AI_NUMERICHOST}));
-    co_await sleep(0);
+    co_await asyncio::sleep(0);
     task.cancel();
     try {
       (void)co_await task;
@@ -221,11 +220,13 @@ BOOST_AUTO_TEST_CASE(rule_108_in_debug_mode_getaddrinfo_logs_question_and_answer
   const Logger logger = get_logger("asyncio");
   logger.set_level(LogLevel::debug);
   set_log_sink([&](const LogRecord& record) { log.append(record.message).append("\n"); });
-  loop.run_until_complete(loop.getaddrinfo("127.0.0.1", 80, {.type = SOCK_STREAM, .flags = AI_NUMERICHOST}));
+  loop.run_until_complete(
+      loop.getaddrinfo("127.0.0.1", 80, {.type = SOCK_STREAM, .flags = AI_NUMERICHOST}));
   set_log_sink(nullptr);
   logger.set_level(LogLevel::notset);
   BOOST_TEST(log.find("Get address info 127.0.0.1:'80', type=1, flags=4\n") != log.npos, log);
-  BOOST_TEST(log.find("Getting address info 127.0.0.1:'80', type=1, flags=4 took ") != log.npos, log);
+  BOOST_TEST(log.find("Getting address info 127.0.0.1:'80', type=1, flags=4 took ") != log.npos,
+             log);
   BOOST_TEST(log.find("ms: [('127.0.0.1', 80)]\n") != log.npos, log);
 }
 
@@ -245,9 +246,9 @@ BOOST_AUTO_TEST_CASE(rule_159_arguments_that_exclude_each_other) {
   BOOST_TEST(error_of(loop, loop.create_connection(make_protocol, ConnectionOptions{})) ==
              "ValueError('host and port was not specified and no sock specified')");
   Socket sock(AF_INET, SOCK_STREAM);
-  BOOST_TEST(error_of(loop, loop.create_connection(make_protocol, "127.0.0.1", 80,
-                                                   {.sock = &sock})) ==
-             "ValueError('host/port and sock can not be specified at the same time')");
+  BOOST_TEST(
+      error_of(loop, loop.create_connection(make_protocol, "127.0.0.1", 80, {.sock = &sock})) ==
+      "ValueError('host/port and sock can not be specified at the same time')");
   BOOST_TEST(error_of(loop, loop.create_server(make_protocol, ServerOptions{})) ==
              "ValueError('Neither host/port nor sock were specified')");
   sock = Socket(AF_INET, SOCK_STREAM);
@@ -295,8 +296,8 @@ BOOST_AUTO_TEST_CASE(create_connection_over_loopback_takes_four_passes) {
     BOOST_TEST((protocol->transport_ == transport));
     BOOST_TEST((transport->get_extra_info(peername) == listener.getsockname()));
     transport->abort();
-    co_await sleep(0);
-    co_await sleep(0);
+    co_await asyncio::sleep(0);
+    co_await asyncio::sleep(0);
     BOOST_TEST(protocol->log == "made lost");
     co_return passes;
   };
@@ -313,7 +314,7 @@ BOOST_AUTO_TEST_CASE(adopting_a_connected_socket_takes_two_passes) {
         co_await loop.create_connection(&std::make_shared<Recorder>, {.sock = &mine});
     const std::uint64_t passes = loop.passes() - before;
     BOOST_TEST(!mine);
-    while (protocol->log == "made ") co_await sleep(0);
+    while (protocol->log == "made ") co_await asyncio::sleep(0);
     BOOST_TEST(protocol->log == "made hello ");
     transport->abort();
     co_return passes;
@@ -334,10 +335,11 @@ BOOST_AUTO_TEST_CASE(the_options_are_taken_at_the_call) {
 BOOST_AUTO_TEST_CASE(rule_165_a_refused_connection_names_the_address) {
   EventLoop loop;
   const std::string port = std::to_string(unused_port());
-  const int before = open_descriptors();
   BOOST_TEST(error_of(loop, loop.create_connection(make_protocol, "127.0.0.1", port)) ==
              "ConnectionRefusedError(111, \"Connect call failed ('127.0.0.1', " + port + ")\")");
-  BOOST_TEST(open_descriptors() - before <= 3);  // what Asio opens for itself
+  const int before = open_descriptors();
+  BOOST_TEST(error_of(loop, loop.create_connection(make_protocol, "127.0.0.1", port)) != "");
+  BOOST_TEST(open_descriptors() == before);
 }
 
 BOOST_AUTO_TEST_CASE(rule_164_all_errors_gives_a_group) {
@@ -346,7 +348,40 @@ BOOST_AUTO_TEST_CASE(rule_164_all_errors_gives_a_group) {
   BOOST_TEST(error_of(loop, loop.create_connection(make_protocol, "127.0.0.1", port,
                                                    {.all_errors = true})) ==
              "ExceptionGroup('create_connection failed', [ConnectionRefusedError(111, \"Connect "
-             "call failed ('127.0.0.1', " + port + ")\")])");
+             "call failed ('127.0.0.1', " +
+                 port + ")\")])");
+}
+
+// No host means loopback, of every family that the system has: ::1 and 127.0.0.1 as a rule.
+BOOST_AUTO_TEST_CASE(rule_161_the_addresses_are_tried_until_one_succeeds) {
+  EventLoop loop;
+  const Socket listener = listening_socket();
+  const int port = listener.getsockname().port();
+  for (const ConnectionOptions& options :
+       {ConnectionOptions{}, ConnectionOptions{.happy_eyeballs_delay = 10}}) {
+    auto connection =
+        loop.run_until_complete(loop.create_connection(make_protocol, "", port, options));
+    BOOST_TEST((connection.first->get_extra_info(peername) == listener.getsockname()));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(rule_164_every_address_s_failure_is_told) {
+  EventLoop loop;
+  const int port = unused_port();
+  std::string expected;
+  for (const AddressInfo& one :
+       loop.run_until_complete(loop.getaddrinfo("", port, {.type = SOCK_STREAM}))) {
+    if (!expected.empty()) expected += ", ";
+    expected +=
+        "ConnectionRefusedError(111, \"Connect call failed " + to_string(one.address) + "\")";
+  }
+  expected = "ExceptionGroup('create_connection failed', [" + expected + "])";
+  for (const ConnectionOptions& options :
+       {ConnectionOptions{.all_errors = true},
+        ConnectionOptions{.happy_eyeballs_delay = 10, .all_errors = true}}) {
+    BOOST_TEST(error_of(loop, loop.create_connection(make_protocol, "", port, options)) ==
+               expected);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(rule_164_how_failures_are_put_together) {
@@ -355,8 +390,7 @@ BOOST_AUTO_TEST_CASE(rule_164_how_failures_are_put_together) {
   const std::exception_ptr other = error(OSError("b"));
   BOOST_TEST(connect_error({refused}) == "ConnectionRefusedError(111, 'a')");
   BOOST_TEST(connect_error({refused, same}) == "ConnectionRefusedError(111, 'a')");
-  BOOST_TEST(connect_error({refused, other}) ==
-             "OSError('Multiple exceptions: [Errno 111] a, b')");
+  BOOST_TEST(connect_error({refused, other}) == "OSError('Multiple exceptions: [Errno 111] a, b')");
   BOOST_TEST(connect_error({refused, other}, true) ==
              "ExceptionGroup('create_connection failed', [ConnectionRefusedError(111, 'a'), "
              "OSError('b')])");
@@ -364,8 +398,8 @@ BOOST_AUTO_TEST_CASE(rule_164_how_failures_are_put_together) {
 }
 
 BOOST_AUTO_TEST_CASE(rule_161_interleave_puts_some_of_the_first_family_first_then_takes_turns) {
-  const std::vector<AddressInfo> infos{info("::1", 1),       info("::2", 1),      info("::3", 1),
-                                       info("::4", 1),       info("10.0.0.1", 1), info("10.0.0.2", 1),
+  const std::vector<AddressInfo> infos{info("::1", 1),     info("::2", 1),      info("::3", 1),
+                                       info("::4", 1),     info("10.0.0.1", 1), info("10.0.0.2", 1),
                                        info("10.0.0.3", 1)};
   BOOST_TEST(hosts_of(detail::interleave(infos, 1)) ==
              "::1 10.0.0.1 ::2 10.0.0.2 ::3 10.0.0.3 ::4 ");
@@ -422,7 +456,7 @@ BOOST_AUTO_TEST_CASE(rule_166_cancelled_before_connection_made_the_transport_is_
   const auto factory = [&] { return recorder; };
   auto body = [&]() -> Coroutine<std::string> {
     auto task = loop.create_task(loop.create_connection(factory, {.sock = &mine}));
-    co_await sleep(0);
+    co_await asyncio::sleep(0);
     task.cancel();
     std::string outcome = "connected";
     try {
@@ -430,7 +464,7 @@ BOOST_AUTO_TEST_CASE(rule_166_cancelled_before_connection_made_the_transport_is_
     } catch (const CancelledError&) {
       outcome = "cancelled";
     }
-    for (int pass = 0; pass != 3; ++pass) co_await sleep(0);
+    for (int pass = 0; pass != 3; ++pass) co_await asyncio::sleep(0);
     co_return outcome;
   };
   BOOST_TEST(loop.run_until_complete(body()) == "cancelled");
@@ -441,13 +475,17 @@ BOOST_AUTO_TEST_CASE(rule_166_cancelled_before_connection_made_the_transport_is_
 BOOST_AUTO_TEST_CASE(cancelled_while_connecting_the_socket_is_closed) {
   EventLoop loop;
   const Socket listener = listening_socket();
+  error_of(loop, loop.create_connection(make_protocol, "127.0.0.1", unused_port()));  // warm up
   int made = 0;
-  const auto factory = [&] { return ++made, make_protocol(); };
+  const auto factory = [&] {
+    ++made;
+    return make_protocol();
+  };
   auto body = [&]() -> Coroutine<std::string> {
     const int before = open_descriptors();
     const int port = listener.getsockname().port();
     auto task = loop.create_task(loop.create_connection(factory, "127.0.0.1", port));
-    co_await sleep(0);  // the task waits for the connection now
+    co_await asyncio::sleep(0);  // the task waits for the connection now
     BOOST_TEST(open_descriptors() == before + 1);
     task.cancel();
     std::string outcome = "connected";
@@ -468,16 +506,15 @@ BOOST_AUTO_TEST_CASE(sock_connect_cancelled_stops_watching_and_leaves_the_socket
   const Socket listener = listening_socket();
   Socket client(AF_INET, SOCK_STREAM);
   auto body = [&]() -> Coroutine<> {
-    auto task = loop.create_task(
-        detail::sock_connect(loop.core(), client, listener.getsockname()));
-    co_await sleep(0);
+    auto task = loop.create_task(detail::sock_connect(loop.core(), client, listener.getsockname()));
+    co_await asyncio::sleep(0);
     task.cancel();
     try {
       co_await task;
     } catch (const CancelledError&) {
     }
     client.close();  // nobody watches it
-    for (int pass = 0; pass != 3; ++pass) co_await sleep(0);
+    for (int pass = 0; pass != 3; ++pass) co_await asyncio::sleep(0);
   };
   loop.run_until_complete(body());
   BOOST_TEST(!client);
@@ -508,8 +545,8 @@ BOOST_AUTO_TEST_CASE(a_unix_server_s_full_backlog_is_an_error) {
   std::string text;
   while (text.empty() && clients.size() < 10) {
     clients.emplace_back(AF_UNIX, SOCK_STREAM);
-    text = error_of(loop, detail::sock_connect(loop.core(), clients.back(),
-                                               listener.getsockname()));
+    text =
+        error_of(loop, detail::sock_connect(loop.core(), clients.back(), listener.getsockname()));
   }
   BOOST_TEST(text == "BlockingIOError(11, 'Resource temporarily unavailable')");
 }
@@ -517,9 +554,8 @@ BOOST_AUTO_TEST_CASE(a_unix_server_s_full_backlog_is_an_error) {
 BOOST_AUTO_TEST_CASE(happy_eyeballs_with_one_address_is_an_ordinary_connection) {
   EventLoop loop;
   const Socket listener = listening_socket();
-  auto connection = loop.run_until_complete(
-      loop.create_connection(make_protocol, "127.0.0.1", listener.getsockname().port(),
-                             {.happy_eyeballs_delay = 0.25}));
+  auto connection = loop.run_until_complete(loop.create_connection(
+      make_protocol, "127.0.0.1", listener.getsockname().port(), {.happy_eyeballs_delay = 0.25}));
   BOOST_TEST(!connection.first->is_closing());
   const std::string port = std::to_string(unused_port());
   BOOST_TEST(error_of(loop, loop.create_connection(make_protocol, "127.0.0.1", port,
@@ -553,7 +589,7 @@ struct FakeAttempts {
     const Plan plan = self.plans[index];
     self.log += "start " + name + self.now() + " ";
     try {
-      co_await sleep(plan.seconds);
+      co_await asyncio::sleep(plan.seconds);
     } catch (const CancelledError&) {
       self.log += "cancelled " + name + self.now() + " ";
       throw;
@@ -612,7 +648,7 @@ BOOST_AUTO_TEST_CASE(rule_162_cancelling_the_race_cancels_every_attempt_and_wait
   detail::Attempt attempt = [&](std::size_t index) { return FakeAttempts::one(attempts, index); };
   auto body = [&]() -> Coroutine<std::string> {
     auto race = loop.create_task(detail::staggered_race(loop.scheduler(), 3, attempt, 2));
-    co_await sleep(3);
+    co_await asyncio::sleep(3);
     race.cancel();
     std::string outcome;
     try {
@@ -674,15 +710,15 @@ BOOST_AUTO_TEST_CASE(create_server_with_a_socket_takes_one_pass) {
 
 BOOST_AUTO_TEST_CASE(rule_167_hosts_that_are_the_same_are_bound_once) {
   EventLoop loop;
-  Server server =
-      loop.run_until_complete(loop.create_server(make_protocol, {"127.0.0.1", "127.0.0.1"}, 0));
+  Server server = loop.run_until_complete(
+      loop.create_server(make_protocol, Hosts{"127.0.0.1", "127.0.0.1"}, 0));
   BOOST_TEST(server.sockets().size() == 1u);
 }
 
 BOOST_AUTO_TEST_CASE(rule_167_port_0_gives_each_address_a_port_of_its_own) {
   EventLoop loop;
-  Server server =
-      loop.run_until_complete(loop.create_server(make_protocol, {"127.0.0.1", "127.0.0.2"}, 0));
+  Server server = loop.run_until_complete(
+      loop.create_server(make_protocol, Hosts{"127.0.0.1", "127.0.0.2"}, 0));
   const auto sockets = server.sockets();
   BOOST_TEST_REQUIRE(sockets.size() == 2u);
   BOOST_TEST(sockets[0].getsockname().host() == "127.0.0.1");
@@ -701,7 +737,8 @@ BOOST_AUTO_TEST_CASE(rule_167_no_host_is_every_interface) {
 BOOST_AUTO_TEST_CASE(rule_167_socket_options_of_a_server) {
   EventLoop loop;
   const auto options = [&](ServerOptions wanted) {
-    Server server = loop.run_until_complete(loop.create_server(make_protocol, "127.0.0.1", 0, wanted));
+    Server server =
+        loop.run_until_complete(loop.create_server(make_protocol, "127.0.0.1", 0, wanted));
     const TransportSocket sock = server.sockets()[0];
     std::string set;
     if (sock.getsockopt(SOL_SOCKET, SO_REUSEADDR)) set += "address ";
@@ -732,7 +769,7 @@ BOOST_AUTO_TEST_CASE(rule_168_an_address_in_use_closes_everything) {
   const Socket listener = listening_socket();
   const Address address = listener.getsockname();
   const auto serve = [&] {
-    return loop.create_server(make_protocol, {"127.0.0.2", "127.0.0.1"}, address.port());
+    return loop.create_server(make_protocol, Hosts{"127.0.0.2", "127.0.0.1"}, address.port());
   };
   const std::string expected = "OSError(98, \"error while attempting to bind on address " +
                                to_string(address) + ": [errno 98] address already in use\")";
@@ -746,10 +783,10 @@ BOOST_AUTO_TEST_CASE(rule_168_an_address_that_is_not_here_is_skipped) {
   EventLoop loop;
   BOOST_TEST(error_of(loop, loop.create_server(make_protocol, "203.0.113.1", 0)) ==
              "OSError(\"could not bind on any address out of [('203.0.113.1', 0)]\")");
-  Server server =
-      loop.run_until_complete(loop.create_server(make_protocol, {"203.0.113.1", "127.0.0.1"}, 0));
+  Server server = loop.run_until_complete(
+      loop.create_server(make_protocol, Hosts{"203.0.113.1", "127.0.0.1"}, 0));
   BOOST_TEST(server.sockets().size() == 1u);
-  BOOST_TEST(error_of(loop, loop.create_server(make_protocol, std::vector<std::string>(), 0)) ==
+  BOOST_TEST(error_of(loop, loop.create_server(make_protocol, Hosts(), 0)) ==
              "OSError('could not bind on any address out of []')");
 }
 
@@ -774,7 +811,7 @@ BOOST_AUTO_TEST_CASE(create_server_cancelled_closes_its_sockets) {
   const int port = sock.getsockname().port();
   auto body = [&]() -> Coroutine<std::string> {
     auto task = loop.create_task(loop.create_server(make_protocol, {.sock = &sock}));
-    co_await sleep(0);
+    co_await asyncio::sleep(0);
     task.cancel();
     try {
       (void)co_await task;
@@ -805,7 +842,7 @@ BOOST_AUTO_TEST_CASE(an_accepted_asio_socket_becomes_a_connection) {
   auto body = [&]() -> Coroutine<std::string> {
     auto [transport, protocol] =
         co_await loop.connect_accepted_socket(&std::make_shared<Recorder>, std::move(accepted));
-    while (protocol->log == "made ") co_await sleep(0);
+    while (protocol->log == "made ") co_await asyncio::sleep(0);
     BOOST_TEST((transport->get_extra_info(peername) == client.getsockname()));
     transport->abort();
     co_return protocol->log;

@@ -111,9 +111,8 @@ BOOST_AUTO_TEST_CASE(destructor_of_a_cancelled_callback_may_queue_another) {
   VirtualLoop loop;
   bool ran = false;
   const auto queue = [&] { loop.call_soon([&] { ran = true; }); };
-  const auto guard = std::make_shared<AtExit<decltype(queue)>>(queue);
-  Handle handle = loop.call_soon([guard] {});
-  const_cast<std::shared_ptr<AtExit<decltype(queue)>>&>(guard).reset();
+  auto guard = std::make_shared<AtExit<decltype(queue)>>(queue);
+  Handle handle = loop.call_soon([guard = std::move(guard)] {});
   handle.cancel();
   loop.pass();
   BOOST_TEST(ran);

@@ -73,8 +73,7 @@ BOOST_AUTO_TEST_CASE(with_a_separator_only_host_and_port_are_printed) {
 BOOST_AUTO_TEST_CASE(a_port_beyond_16_bits_is_a_value_error) {
   BOOST_TEST(error_text([] { Address("127.0.0.1", 65536); }) ==
              "ValueError('port must be 0-65535.')");
-  BOOST_TEST(error_text([] { Address("127.0.0.1", -1); }) ==
-             "ValueError('port must be 0-65535.')");
+  BOOST_TEST(error_text([] { Address("127.0.0.1", -1); }) == "ValueError('port must be 0-65535.')");
 }
 
 BOOST_AUTO_TEST_CASE(addresses_are_equal_ordered_and_hashed_by_value) {
@@ -235,17 +234,17 @@ BOOST_AUTO_TEST_CASE(a_closed_socket_answers_with_errors) {
 BOOST_AUTO_TEST_CASE(sockets_print_as_in_python) {
   Socket socket(AF_INET, SOCK_STREAM, IPPROTO_TCP);
   socket.bind(Address("127.0.0.1", 0));
-  const std::string fields = "fd=" + std::to_string(socket.fileno()) +
-                             ", family=2, type=1, proto=6, laddr=" +
-                             to_string(socket.getsockname());
+  const std::string fields =
+      "fd=" + std::to_string(socket.fileno()) +
+      ", family=2, type=1, proto=6, laddr=" + to_string(socket.getsockname());
   BOOST_TEST(to_string(socket) == "<socket.socket " + fields + ">");
   BOOST_TEST(to_string(TransportSocket(socket)) == "<asyncio.TransportSocket " + fields + ">");
   socket.close();
   BOOST_TEST(to_string(socket) == "<socket.socket [closed] fd=-1, family=2, type=1, proto=6>");
   const auto [a, b] = Socket::pair();
-  BOOST_TEST(to_string(TransportSocket(a)) == "<asyncio.TransportSocket fd=" +
-                                                  std::to_string(a.fileno()) +
-                                                  ", family=1, type=1, proto=0>");
+  BOOST_TEST(to_string(TransportSocket(a)) ==
+             "<asyncio.TransportSocket fd=" + std::to_string(a.fileno()) +
+                 ", family=1, type=1, proto=0>");
 }
 
 BOOST_AUTO_TEST_CASE(a_transport_socket_is_a_view_that_owns_nothing) {

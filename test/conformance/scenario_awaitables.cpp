@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: BSL-1.0
+// What is awaited, what is entered and left, and what runs the loop.
+#include <boost/json/value.hpp>
+
+#include "scenario_operations.hpp"
+
+namespace scenario {
+
+using namespace asyncio;
+using M = Interpreter;
+using F = Frame;
+using S = Step;
+
+Coroutine await_value(Value awaitable) {
+  if (const Future* const future = awaitable.find<Future>()) {
+    co_return co_await *future;
+  }
+  Coroutine& coroutine = awaitable.as<Coroutine>();
+  co_return co_await coroutine;
+}
+
+namespace {
+
+// -- library coroutines: nothing happens before they are awaited
+
+/// A coroutine of the library, with its result as a value.
+template <class T>
+Coroutine as_value(asyncio::Coroutine<T> coroutine) {
+  if constexpr (std::is_void_v<T>) {
+    co_await std::move(coroutine);
+    co_return Value();
+  } else {
+    T result = co_await std::move(coroutine);
+    co_return Value(std::move(result));
+  }
+}
+
+Coroutine sleep_for(Duration delay, Value result) {
+  co_return co_await asyncio::sleep(delay, result);
+}
+
+Value sleep(M& m, F& f, const S& s) {
+  const Duration delay(m.value(f, s, "delay").integer());
+  return Value::object(sleep_for(delay, m.value(f, s, "value")));
+}
+
+/// Gives the labels of what is done, and of what is pending.
+Coroutine wait_for_all(M& m, List given, std::string return_when,
+                       std::optional<Duration> timeout) {
+  std::vector<AnyFuture> futures;
+  for (const Value& future : given) futures.push_back(future.as<Future>());
+  const WaitOptions options{.timeout = timeout,
+                            .return_when = return_when == "FIRST_COMPLETED"   ? FIRST_COMPLETED
+                                           : return_when == "FIRST_EXCEPTION" ? FIRST_EXCEPTION
+                                                                              : ALL_COMPLETED};
+  const auto [done, pending] = co_await asyncio::wait(futures, options);
+  List result;
+  result.push_back(m.labels_of(done));
+  result.push_back(m.labels_of(pending));
+  co_return Value(std::move(result));
+}
+
+Value wait(M& m, F& f, const S& s) {
+  List futures = m.awaitables(f, s.at("of"));
+  const Value return_when = m.value(f, s, "return_when");
+  return Value::object(wait_for_all(m, std::move(futures),
+                                    return_when.is_null() ? "" : return_when.text(),
+                                    to_duration(m.value(f, s, "timeout"))));
+}
+
+Value wait_for(M& m, F& f, const S& s) {
+  const Value given = m.awaitable(f, s.at("of"));
+  const std::optional<Duration> timeout = to_duration(m.value(f, s, "timeout"));
+  if (const Future* const future = given.find<Future>())
+    return Value::object(asyncio::wait_for(*future, timeout));
+  return Value::object(asyncio::wait_for(std::move(given.as<Coroutine>()), timeout));
+}
+
+Value acquire_lock(M& m, F& f, const S& s) {
+  return Value::object(as_value(on<Lock>(m, f, s).acquire()));
+}
+
+// -- futures
+
+Value shield(M& m, F& f, const S& s) {
+  const Value given = m.awaitable(f, s.at("of"));
+  if (const Future* const future = given.find<Future>())
+    return Value::object(asyncio::shield(*future));
+  return Value::object(asyncio::shield(std::move(given.as<Coroutine>())));
+}
+
+/// What gather() of a range makes, except that its result is one value, a list: in the scenario
+/// language, as in Python, the future of a gather() may stand beside any other future.
+class Gathered final : public detail::FutureState<Value>, private detail::Gathering {
+ public:
+  Gathered(detail::Scheduler& loop, std::vector<detail::Ref<detail::FutureBase>> children,
+           bool return_exceptions)
+      : FutureState(loop),
+        Gathering(static_cast<FutureBase&>(*this), std::move(children), return_exceptions),
+        return_exceptions_(return_exceptions) {
+    begin(true);
+  }
+  bool cancel(const std::string* message) override { return cancel_children(message); }
+
+ private:
+  void collect() override {
+    List results;
+    for (const detail::Ref<detail::FutureBase>& child : children_) {
+      const std::exception_ptr error = return_exceptions_ ? exception_of(*child) : nullptr;
+      results.push_back(error ? Value(error) : detail::take_child<Value>(*child));
+    }
+    set_result(std::move(results));
+  }
+  const bool return_exceptions_;
+};
+
+Value gather(M& m, F& f, const S& s) {
+  const List given = m.awaitables(f, s.at("of"));
+  detail::Scheduler* loop = &m.loop().scheduler();
+  if (const Future* const first = given.empty() ? nullptr : given.front().find<Future>())
+    loop = &first->state()->scheduler();
+  std::vector<detail::Ref<detail::FutureBase>> children;
+  for (const Value& child : given) {
+    if (const Future* const future = child.find<Future>())
+      children.push_back(detail::gather_child(*loop, *future));
+    else
+      children.push_back(detail::gather_child(*loop, std::move(child.as<Coroutine>())));
+  }
+  const bool return_exceptions = m.value(f, s, "return_exceptions").truthy();
+  return Value::object(Future(detail::Ref<detail::FutureBase>(
+      detail::adopt_ref, new Gathered(*loop, std::move(children), return_exceptions))));
+}
+
+const std::pair<std::string_view, AwaitableOperation> awaitables[] = {
+    {"await", [](M& m, F& f, const S& s) { return m.awaitable(f, s.at("of")); }},
+    {"call", [](M& m, F& f, const S& s) { return m.call(f, s); }},
+    {"sleep", sleep},
+    {"gather", gather},
+    {"wait", wait},
+    {"wait_for", wait_for},
+    {"shield", shield},
+    {"lock.acquire", acquire_lock},
+};
+
+// -- contexts
+
+using Block = asyncio::Coroutine<Completion>;
+
+Block timeout_body(Timeout& timeout, const Body& body) {
+  const TimeoutScope scope(timeout);
+  const Value entered = Value::object(scope);
+  struct Leave {
+    ~Leave() { scope.leave(); }
+    const TimeoutScope& scope;
+  } const leave{scope};
+  co_return co_await body(entered);
+}
+
+Block with_timeout(M& m, F& f, const S& what, const Body& body) {
+  const std::optional<Duration> delay = to_duration(m.value(f, what, "delay"));
+  return asyncio::timeout(delay, [&body](Timeout& scope) { return timeout_body(scope, body); });
+}
+
+Block with_timeout_at(M& m, F& f, const S& what, const Body& body) {
+  const std::optional<TimePoint> when = to_time_point(m.value(f, what, "when"));
+  return asyncio::timeout_at(when, [&body](Timeout& scope) { return timeout_body(scope, body); });
+}
+
+Block with_task_group(M&, F&, const S&, const Body& body) {
+  return asyncio::task_group(
+      [&body](TaskGroup& group) { return body(Value::object(TaskGroup(group))); });
+}
+
+// Not Lock::scoped(): its guard is silent when the body has released the lock, Python is not.
+Block hold_lock(Lock lock, const Body& body) {
+  co_await lock.acquire();
+  Completion completion;
+  std::exception_ptr error;
+  try {
+    completion = co_await body(Value());
+  } catch (...) {
+    error = std::current_exception();
+  }
+  lock.release();
+  if (error) std::rethrow_exception(error);
+  co_return completion;
+}
+
+Block with_lock(M& m, F& f, const S& what, const Body& body) {
+  return hold_lock(on<Lock>(m, f, what), body);
+}
+
+const std::pair<std::string_view, ContextOperation> contexts[] = {
+    {"timeout", with_timeout},
+    {"timeout_at", with_timeout_at},
+    {"taskgroup", with_task_group},
+    {"lock", with_lock},
+};
+
+// -- drivers
+
+Value run_until_complete(M& m, F& f, const S& s) {
+  const Value given = m.awaitable(f, s.at("of"));
+  if (const Future* const future = given.find<Future>())
+    return m.loop().run_until_complete(*future);
+  return m.loop().run_until_complete(std::move(given.as<Coroutine>()));
+}
+
+Value run_forever(M& m, F&, const S&) {
+  m.loop().run_forever();
+  return {};
+}
+
+Value run_in(Runner& runner, const Value& given, const Context* context) {
+  if (const Future* const future = given.find<Future>()) return runner.run(*future, context);
+  return runner.run(std::move(given.as<Coroutine>()), context);
+}
+
+// asyncio.run, taken apart: the loop must be there before the operand is evaluated.
+Value run(M& m, F& f, const S& s) {
+  const std::shared_ptr<Runner> runner = m.new_runner();
+  runner->get_loop();
+  Value result;
+  std::exception_ptr error;
+  try {
+    result = run_in(*runner, m.awaitable(f, s.at("of")), nullptr);
+  } catch (...) {
+    error = std::current_exception();
+  }
+  runner->close();
+  if (error) std::rethrow_exception(error);
+  return result;
+}
+
+Value runner_run(M& m, F& f, const S& s) {
+  Runner& runner = *on<std::shared_ptr<Runner>>(m, f, s);
+  m.use_loop(runner.get_loop());
+  return run_in(runner, m.awaitable(f, s.at("of")), context_of(m, f, s));
+}
+
+Value runner_close(M& m, F& f, const S& s) {
+  on<std::shared_ptr<Runner>>(m, f, s)->close();
+  return {};
+}
+
+const std::pair<std::string_view, DriverOperation> drivers[] = {
+    {"run_until_complete", run_until_complete},
+    {"run_forever", run_forever},
+    {"run", run},
+    {"runner.run", runner_run},
+    {"runner.close", runner_close},
+};
+
+template <class Operation, std::size_t size>
+Operation find(const std::pair<std::string_view, Operation> (&table)[size], std::string_view op) {
+  const Operation* const row = find_row(table, op);
+  return row ? *row : nullptr;
+}
+
+}  // namespace
+
+AwaitableOperation find_awaitable(std::string_view op) { return find(awaitables, op); }
+ContextOperation find_context(std::string_view op) { return find(contexts, op); }
+DriverOperation find_driver(std::string_view op) { return find(drivers, op); }
+
+}  // namespace scenario

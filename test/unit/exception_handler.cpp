@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: BSL-1.0
+//
+// Who calls the loop's exception handler, with what, and what the default one logs: surface A16,
+// rules 13, 101 and 102.
+#include <asyncio/exception_context.hpp>
+
+#include <memory>
+#include <vector>
+
+#include <boost/test/unit_test.hpp>
+
+#include "core_helpers.hpp"
+
+namespace {
+
+using namespace asyncio;
+using namespace core_tests;
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(exception_handler_tests)
+
+BOOST_AUTO_TEST_CASE(eh2_the_handler_is_what_was_set) {
+  VirtualLoop loop;
+  BOOST_TEST(!loop.get_exception_handler());
+  loop.set_exception_handler([](EventLoop&, const ExceptionContext&) {});
+  BOOST_TEST(bool(loop.get_exception_handler()));
+  loop.set_exception_handler(nullptr);
+  BOOST_TEST(!loop.get_exception_handler());
+}
+
+BOOST_AUTO_TEST_CASE(rule_101_a_raising_callback_is_reported_with_exception_and_handle) {
+  VirtualLoop loop;
+  Reports reports(loop);
+  const Handle handle = loop.call_soon([] { throw ValueError("text"); });
+  loop.pass();
+  BOOST_REQUIRE(reports.size() == 1u);
+  BOOST_TEST(reports[0].message == "Exception in callback " + to_string(handle));
+  BOOST_TEST(reports[0].keys == "exception handle");
+  BOOST_TEST(repr(reports[0].exception) == "ValueError('text')");
+}
+
+BOOST_AUTO_TEST_CASE(rule_101_a_raising_timer_is_reported_as_such) {
+  VirtualLoop loop;
+  Reports reports(loop);
+  loop.call_later(0, [] { throw ValueError("text"); });
+  loop.pass();
+  BOOST_REQUIRE(reports.size() == 1u);
+  BOOST_TEST(reports[0].message.starts_with("Exception in callback <TimerHandle at 0x"));
+}
+
+BOOST_AUTO_TEST_CASE(rule_101_the_handler_is_told_of_foreign_exceptions_too) {
+  VirtualLoop loop;
+  Reports reports(loop);
+  loop.call_soon([] { throw std::runtime_error("foreign"); });
+  loop.call_soon([] { throw CancelledError("message"); });
+  loop.pass();
+  BOOST_REQUIRE(reports.size() == 2u);
+  BOOST_TEST(repr(reports[0].exception) == "runtime_error('foreign')");
+  BOOST_TEST(repr(reports[1].exception) == "CancelledError('message')");
+}
+
+BOOST_AUTO_TEST_CASE(rule_101_the_handler_gets_its_loop) {
+  VirtualLoop loop;
+  EventLoop* seen = nullptr;
+  loop.set_exception_handler([&](EventLoop& which, const ExceptionContext&) { seen = &which; });
+  loop.call_soon([] { throw ValueError("text"); });
+  loop.pass();
+  BOOST_TEST((seen == &loop));
+}
+
+BOOST_AUTO_TEST_CASE(rule_101_the_handler_runs_in_the_context_of_the_handle) {
+  VirtualLoop loop;
+  const ContextVar<int> variable("variable", 0);
+  const Context context;
+  std::vector<int> seen;
+  loop.set_exception_handler(
+      [&](EventLoop&, const ExceptionContext&) { seen.push_back(variable.get()); });
+  loop.call_soon(CallbackOptions{.context = &context}, [&] {
+    (void)variable.set(5);
+    throw ValueError("text");
+  });
+  loop.pass();
+  const std::vector<int> expected{5};
+  BOOST_TEST(seen == expected, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(rule_101_the_handler_runs_in_the_context_of_the_task) {
+  VirtualLoop loop;
+  const ContextVar<int> variable("variable", 0);
+  std::vector<int> seen;
+  loop.set_exception_handler(
+      [&](EventLoop&, const ExceptionContext&) { seen.push_back(variable.get()); });
+  const auto body = [&]() -> Coroutine<> {
+    (void)variable.set(7);
+    co_await sleep(0);
+  };
+  AnyTask task = loop.create_task(body());
+  loop.pass();
+  loop.call_exception_handler({.message = "text", .task = task});
+  loop.call_exception_handler({.message = "text", .future = task});
+  loop.pass();
+  const std::vector<int> expected{7, 7};
+  BOOST_TEST(seen == expected, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(rule_101_without_task_future_and_handle_the_current_context_stays) {
+  VirtualLoop loop;
+  const ContextVar<int> variable("variable", 0);
+  int seen = 0;
+  loop.set_exception_handler(
+      [&](EventLoop&, const ExceptionContext&) { seen = variable.get(); });
+  loop.call_soon([&] {
+    (void)variable.set(9);
+    loop.call_exception_handler({.message = "text"});
+  });
+  loop.pass();
+  BOOST_TEST(seen == 9);
+}
+
+BOOST_AUTO_TEST_CASE(rule_102_the_default_logs_the_message_and_the_exception_as_an_error) {
+  VirtualLoop loop;
+  Log log;
+  const Handle handle = loop.call_soon([] { throw ValueError("text"); });
+  loop.pass();
+  BOOST_REQUIRE(log.lines.size() == 1u);
+  BOOST_TEST(log.lines[0].name == "asyncio");
+  BOOST_TEST((log.lines[0].level == LogLevel::error));
+  const std::string name = to_string(handle);
+  BOOST_TEST(log.lines[0].message ==
+             "Exception in callback " + name + "\nhandle: " + name + "\nValueError('text')");
+}
+
+BOOST_AUTO_TEST_CASE(rule_102_the_keys_are_in_alphabetical_order) {
+  VirtualLoop loop;
+  Log log;
+  const Future<int> future = loop.create_future<int>();
+  const auto body = []() -> Coroutine<> { co_return; };
+  const Task<> task = loop.create_task(body(), {.name = "worker"});
+  const Handle handle = loop.call_soon([] {});
+  const ExceptionContext inner{.message = "it's inner"};
+  loop.default_exception_handler({.message = "text",
+                                  .exception = std::make_exception_ptr(TypeError("wrong")),
+                                  .future = future,
+                                  .task = task,
+                                  .handle = handle,
+                                  .context = &inner});
+  BOOST_REQUIRE(log.lines.size() == 1u);
+  BOOST_TEST(log.lines[0].message ==
+             "text\ncontext: \"it's inner\"\nfuture: <Future pending>\nhandle: " +
+                 to_string(handle) + "\ntask: <Task pending name='worker'>\nTypeError('wrong')");
+  loop.pass();
+}
+
+BOOST_AUTO_TEST_CASE(rule_102_without_a_message_there_is_a_standard_one) {
+  VirtualLoop loop;
+  Log log;
+  loop.default_exception_handler({});
+  BOOST_REQUIRE(log.lines.size() == 1u);
+  BOOST_TEST(log.lines[0].message == "Unhandled exception in event loop");
+}
+
+BOOST_AUTO_TEST_CASE(rule_102_braces_in_a_report_are_no_format) {
+  VirtualLoop loop;
+  Log log;
+  loop.default_exception_handler({.message = "{} {0}"});
+  BOOST_REQUIRE(log.lines.size() == 1u);
+  BOOST_TEST(log.lines[0].message == "{} {0}");
+}
+
+BOOST_AUTO_TEST_CASE(rule_101_a_failing_handler_is_reported_by_the_default_one) {
+  VirtualLoop loop;
+  Log log;
+  loop.set_exception_handler([](EventLoop&, const ExceptionContext&) { throw TypeError("bad"); });
+  bool went_on = false;
+  loop.call_soon([] { throw ValueError("text"); });
+  loop.call_soon([&] { went_on = true; });
+  loop.pass();
+  BOOST_TEST(went_on);
+  BOOST_REQUIRE(log.lines.size() == 1u);
+  const std::string& text = log.lines[0].message;
+  BOOST_TEST(text.starts_with(
+      "Unhandled error in exception handler\ncontext: 'Exception in callback <Handle at 0x"));
+  BOOST_TEST(text.ends_with("\nTypeError('bad')"));
+}
+
+BOOST_AUTO_TEST_CASE(rule_101_exits_pass_through_the_handler) {
+  VirtualLoop loop;
+  loop.set_exception_handler([](EventLoop&, const ExceptionContext&) { throw SystemExit(4); });
+  bool ran = false;
+  loop.call_soon([] { throw ValueError("text"); });
+  loop.call_soon([&] { ran = true; });
+  BOOST_CHECK_THROW(loop.run_forever(), SystemExit);
+  BOOST_TEST(!ran);
+  loop.pass();
+  BOOST_TEST(ran);
+}
+
+BOOST_AUTO_TEST_CASE(rule_101_a_failing_log_sink_does_not_end_the_loop) {
+  VirtualLoop loop;
+  set_log_sink([](const LogRecord&) { throw ValueError("sink"); });
+  bool ran = false;
+  loop.call_soon([] { throw ValueError("text"); });
+  loop.call_soon([&] { ran = true; });
+  loop.pass();
+  set_log_sink({});
+  BOOST_TEST(ran);
+}
+
+BOOST_AUTO_TEST_CASE(a_handler_may_replace_itself) {
+  VirtualLoop loop;
+  std::vector<int> seen;
+  const auto kept = std::make_shared<int>(1);
+  loop.set_exception_handler([&, kept](EventLoop& which, const ExceptionContext&) {
+    which.set_exception_handler(
+        [&seen](EventLoop&, const ExceptionContext&) { seen.push_back(2); });
+    seen.push_back(*kept);
+  });
+  loop.call_soon([] { throw ValueError("text"); });
+  loop.call_soon([] { throw ValueError("text"); });
+  loop.pass();
+  const std::vector<int> expected{1, 2};
+  BOOST_TEST(seen == expected, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_handler_may_keep_the_handles_it_is_given) {
+  VirtualLoop loop;
+  ExceptionContext kept;
+  loop.set_exception_handler([&](EventLoop&, const ExceptionContext& context) { kept = context; });
+  loop.create_future().set_exception(ValueError("never looked at"));
+  BOOST_TEST(kept.message == "Future exception was never retrieved");
+  BOOST_REQUIRE(bool(kept.future));
+  BOOST_TEST(repr(kept.future.exception()) == "ValueError('never looked at')");
+  kept = {};  // once only
+  BOOST_TEST(kept.message.empty());
+}
+
+BOOST_AUTO_TEST_CASE(a_done_callback_that_raises_is_reported_like_any_callback) {
+  VirtualLoop loop;
+  Reports reports(loop);
+  const Future<> future = loop.create_future();
+  future.add_done_callback([] { throw ValueError("text"); });
+  future.set_result();
+  loop.pass();
+  BOOST_REQUIRE(reports.size() == 1u);
+  BOOST_TEST(reports[0].message.starts_with("Exception in callback <Handle at 0x"));
+  BOOST_TEST(reports[0].keys == "exception handle");
+}
+
+BOOST_AUTO_TEST_SUITE_END()
