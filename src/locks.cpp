@@ -87,7 +87,7 @@ void SingleUse::throw_reused() {
 
 void LockState::acquire(Turn& turn) {
   try {
-    turn.await_resume();
+    turn.finish();
   } catch (const CancelledError&) {
     if (!locked_) line_.wake_first();  // it may have been our turn (rule 85)
     throw;
@@ -128,7 +128,7 @@ void SemaphoreState::acquire(Turn& turn) {
     SemaphoreState& state;
   } const wake_more{*this};
   try {
-    turn.await_resume();
+    turn.finish();
   } catch (const CancelledError&) {
     if (turn.woken()) ++value_;  // the unit was ours already
     throw;
@@ -159,7 +159,7 @@ class ConditionState final : public LoopBound {
   explicit ConditionState(Lock lock) noexcept : lock_(std::move(lock)) {}
 
   const Lock& lock() const noexcept { return lock_; }
-  Coroutine<bool> wait();
+  static Coroutine<bool> wait(Ref<ConditionState> self);
   void notify(std::size_t n) {
     while (n != 0 && line_.wake_next()) --n;
   }
@@ -176,29 +176,28 @@ class ConditionState final : public LoopBound {
   WaitList line_;
 };
 
-Coroutine<bool> ConditionState::wait() {
-  const Ref<ConditionState> keep(this);
-  check_acquired("cannot wait on un-acquired lock");
-  bind(running_scheduler());
-  lock_.release();
+Coroutine<bool> ConditionState::wait(Ref<ConditionState> self) {
+  self->check_acquired("cannot wait on un-acquired lock");
+  self->bind(running_scheduler());
+  self->lock_.release();
   std::exception_ptr error;
   try {
-    co_await Turn(keep, line_);
+    co_await Turn(self, self->line_);
   } catch (...) {
     error = std::current_exception();
   }
   for (bool acquired = false; !acquired;) {
     try {
-      acquired = co_await lock_.acquire();
+      acquired = co_await self->lock_.acquire();
     } catch (const CancelledError&) {
       error = std::current_exception();
     } catch (...) {
-      notify(1);
+      self->notify(1);
       throw;
     }
   }
   if (error) {
-    notify(1);  // we may have been notified, and cannot make use of it (rule 88)
+    self->notify(1);  // we may have been notified, and cannot make use of it (rule 88)
     std::rethrow_exception(error);
   }
   co_return true;
@@ -215,9 +214,9 @@ class BarrierState final : public LoopBound {
   int parties() const noexcept { return parties_; }
   int waiting() const noexcept { return phase_ == Phase::filling ? inside_ : 0; }
   bool broken() const noexcept { return phase_ == Phase::broken; }
-  Coroutine<int> wait();
-  Coroutine<> reset();
-  Coroutine<> abort();
+  static Coroutine<int> wait(Ref<BarrierState> self);
+  static Coroutine<> reset(Ref<BarrierState> self);
+  static Coroutine<> abort(Ref<BarrierState> self);
   std::string repr() const override;
 
  private:
@@ -254,32 +253,30 @@ class BarrierState final : public LoopBound {
   const Ref<ConditionState> changed_{adopt_ref, new ConditionState(Lock())};
 };
 
-Coroutine<int> BarrierState::wait() {
-  const Ref<BarrierState> keep(this);
-  const LockGuard guard = co_await changed_->lock().scoped();
-  while (emptying()) co_await changed_->wait();
-  if (broken()) throw BrokenBarrierError("Barrier aborted");
-  const int index = inside_;
-  const Presence presence(*this);
-  if (inside_ == parties_) {
-    enter(Phase::draining);
+Coroutine<int> BarrierState::wait(Ref<BarrierState> self) {
+  ConditionState& changed = *self->changed_;
+  const LockGuard guard = co_await changed.lock().scoped();
+  while (self->emptying()) co_await changed.wait(self->changed_);
+  if (self->broken()) throw BrokenBarrierError("Barrier aborted");
+  const int index = self->inside_;
+  const Presence presence(*self);
+  if (self->inside_ == self->parties_) {
+    self->enter(Phase::draining);
     co_return index;
   }
-  while (phase_ == Phase::filling) co_await changed_->wait();
-  if (phase_ != Phase::draining) throw BrokenBarrierError("Abort or reset of barrier");
+  while (self->phase_ == Phase::filling) co_await changed.wait(self->changed_);
+  if (self->phase_ != Phase::draining) throw BrokenBarrierError("Abort or reset of barrier");
   co_return index;
 }
 
-Coroutine<> BarrierState::reset() {
-  const Ref<BarrierState> keep(this);
-  const LockGuard guard = co_await changed_->lock().scoped();
-  enter(inside_ > 0 ? Phase::resetting : Phase::filling);
+Coroutine<> BarrierState::reset(Ref<BarrierState> self) {
+  const LockGuard guard = co_await self->changed_->lock().scoped();
+  self->enter(self->inside_ > 0 ? Phase::resetting : Phase::filling);
 }
 
-Coroutine<> BarrierState::abort() {
-  const Ref<BarrierState> keep(this);
-  const LockGuard guard = co_await changed_->lock().scoped();
-  enter(Phase::broken);
+Coroutine<> BarrierState::abort(Ref<BarrierState> self) {
+  const LockGuard guard = co_await self->changed_->lock().scoped();
+  self->enter(Phase::broken);
 }
 
 std::string BarrierState::repr() const {
@@ -301,7 +298,9 @@ detail::ConditionState& Condition::state() const noexcept {
 
 const Lock& Condition::lock() const noexcept { return state().lock(); }
 
-Coroutine<bool> Condition::wait() const { return state().wait(); }
+Coroutine<bool> Condition::wait() const {
+  return detail::ConditionState::wait(detail::Ref<detail::ConditionState>(&state()));
+}
 
 void Condition::notify(std::size_t n) const {
   state().check_acquired("cannot notify on un-acquired lock");
@@ -319,11 +318,17 @@ detail::BarrierState& Barrier::state() const noexcept {
   return static_cast<detail::BarrierState&>(*state_);
 }
 
-Coroutine<int> Barrier::wait() const { return state().wait(); }
+Coroutine<int> Barrier::wait() const {
+  return detail::BarrierState::wait(detail::Ref<detail::BarrierState>(&state()));
+}
 
-Coroutine<> Barrier::reset() const { return state().reset(); }
+Coroutine<> Barrier::reset() const {
+  return detail::BarrierState::reset(detail::Ref<detail::BarrierState>(&state()));
+}
 
-Coroutine<> Barrier::abort() const { return state().abort(); }
+Coroutine<> Barrier::abort() const {
+  return detail::BarrierState::abort(detail::Ref<detail::BarrierState>(&state()));
+}
 
 int Barrier::parties() const noexcept { return state().parties(); }
 

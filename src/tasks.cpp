@@ -141,6 +141,8 @@ void TaskBase::abandon() noexcept {
   waiter_ = nullptr;
   end();
   destroy_frame();
+  // They will not be called, and may hold the task itself.
+  future_.remove_callbacks([](ReadyNode&) { return true; });
 }
 
 bool TaskBase::request_cancel(const std::string* message) {

@@ -21,9 +21,25 @@ void Watcher::unwatch() noexcept {
   for (std::size_t i = 0; i != count_; ++i) {
     Node& node = nodes_[i];
     if (!node.child || node.child->done()) continue;
-    node.child->remove_callbacks([&](ReadyNode& other) { return &other == &node; });
-    node.child = {};
+    const Ref<FutureBase> child = std::move(node.child);
+    child->remove_callbacks([&](ReadyNode& other) { return &other == &node; });
   }
+}
+
+bool Watcher::stays(const ReadyNode* own) noexcept {
+  if (self_.done()) return false;
+  bool wanted = false;
+  self_.remove_callbacks([&](ReadyNode& node) {
+    wanted |= &node != own;
+    return false;
+  });
+  if (!wanted) return false;
+  self_.add_ref();
+  return kept_ = true;
+}
+
+void Watcher::let_go() noexcept {
+  if (std::exchange(kept_, false)) self_.release();
 }
 
 void Watcher::Node::completed_by(FutureBase&) noexcept {
@@ -35,10 +51,18 @@ void Watcher::Node::run() {
   const Ref<FutureBase> entry(adopt_ref, &watcher->self_);
   const Ref<FutureBase> done = std::move(child);
   watcher->child_done(*done);
+  if (watcher->self_.done()) watcher->let_go();
 }
 
 void Watcher::Node::drop() noexcept {
-  if (queued) watcher->self_.release();
+  FutureBase& self = watcher->self_;
+  const bool counted = queued;
+  if (child && watcher->kept_) {
+    // The loop is being closed: nobody will be called. This may be the end of this node, too.
+    self.remove_callbacks([](ReadyNode&) { return true; });
+    watcher->let_go();
+  }
+  if (counted) self.release();
 }
 
 // -- gather

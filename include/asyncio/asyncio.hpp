@@ -13,6 +13,7 @@
 #include <asyncio/locks.hpp>
 #include <asyncio/logging.hpp>
 #include <asyncio/protocols.hpp>
+#include <asyncio/queues.hpp>
 #include <asyncio/runners.hpp>
 #include <asyncio/server.hpp>
 #include <asyncio/taskgroups.hpp>

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -138,12 +139,28 @@ class FutureState : public FutureBase {
   std::optional<Value> value_;
 };
 
+/// Can a T be copied? A container of things that cannot be claims that it can, until one tries.
+template <class T>
+inline constexpr bool is_copyable = std::is_copy_constructible_v<T>;
+template <class T>
+  requires requires {
+    typename T::value_type;
+    typename T::size_type;
+  }
+inline constexpr bool is_copyable<T> =
+    std::is_copy_constructible_v<T> && is_copyable<typename T::value_type>;
+template <class First, class Second>
+inline constexpr bool is_copyable<std::pair<First, Second>> =
+    is_copyable<First> && is_copyable<Second>;
+template <class... T>
+inline constexpr bool is_copyable<std::tuple<T...>> = (is_copyable<T> && ...);
+
 /// Hands out a result to somebody who gives up his handle: moved if nobody else holds the future,
 /// or if it cannot be copied; copied otherwise.
 template <class T>
 value_or_monostate<T> take_result(FutureState<T>& state) {
   auto& value = state.result();
-  if constexpr (std::is_copy_constructible_v<value_or_monostate<T>>) {
+  if constexpr (is_copyable<value_or_monostate<T>>) {
     if (!state.unique()) return value;
   }
   return std::move(value);

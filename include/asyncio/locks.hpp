@@ -166,7 +166,7 @@ class [[nodiscard("wait() does nothing until it is awaited")]] EventWait : publi
     turn_.wait(*frame.promise().task);
   }
   bool await_resume() {
-    if (turn_.waited()) turn_.await_resume();
+    if (turn_.waited()) turn_.finish();
     return true;
   }
 

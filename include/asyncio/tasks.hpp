@@ -164,7 +164,7 @@ class FutureAwaiter {
       future_->check_result();  // also of an AnyFuture, whose result has another type
     } else {
       auto& state = static_cast<FutureState<T>&>(*future_);
-      if constexpr (std::is_copy_constructible_v<T>) {
+      if constexpr (is_copyable<T>) {
         if (!take_) return state.result();
       }
       return detail::take_result(state);

@@ -20,8 +20,9 @@ namespace asyncio::inline v1 {
 
 namespace detail {
 
-/// A future that watches others. It refers to them, they do not keep it alive: when nobody waits
-/// for it any more, it takes its callbacks back.
+/// A future that watches others. It refers to them, they do not keep it alive: when its last handle
+/// is dropped, it takes its callbacks back and goes. Only if somebody has put a done-callback on it,
+/// it stays until it is done.
 class Watcher {
  protected:
   explicit Watcher(FutureBase& self) noexcept : self_(self) {}
@@ -35,6 +36,8 @@ class Watcher {
   /// Puts a callback on each of them. Nobody may stand twice in `children`.
   void watch(const std::vector<FutureBase*>& children);
   void unwatch() noexcept;
+  /// The last handle is dropped: does it stay? `own` is a callback that it has put on itself.
+  bool stays(const ReadyNode* own = nullptr) noexcept;
 
   FutureBase& self_;
 
@@ -50,8 +53,11 @@ class Watcher {
     bool queued = false;  // then it keeps the watcher alive
   };
 
+  void let_go() noexcept;
+
   std::unique_ptr<Node[]> nodes_;
   std::size_t count_ = 0;
+  bool kept_ = false;  // by itself
 };
 
 }  // namespace detail
@@ -207,6 +213,9 @@ class GatherTuple final
   bool cancel(const std::string* message) override { return this->cancel_children(message); }
 
  private:
+  void dispose() noexcept override {
+    if (!this->stays()) FutureState<Results>::dispose();
+  }
   void collect() override { collect(std::index_sequence_for<T...>()); }
   template <std::size_t... I>
   void collect(std::index_sequence<I...>) {
@@ -239,6 +248,9 @@ class GatherVector final : public FutureState<std::vector<std::conditional_t<
   bool cancel(const std::string* message) override { return this->cancel_children(message); }
 
  private:
+  void dispose() noexcept override {
+    if (!this->stays()) FutureState<std::vector<Entry>>::dispose();
+  }
   void collect() override {
     std::vector<Entry> results;
     results.reserve(this->children_.size());
@@ -521,6 +533,7 @@ class Shield : private Watcher {
   /// To be called once the object is complete.
   void begin();
   virtual void copy_result(FutureBase& inner) = 0;
+  bool stays() noexcept { return Watcher::stays(&detach_); }
 
  private:
   class Detach final : public ReadyNode {
@@ -546,6 +559,9 @@ class ShieldState final : public FutureState<T>, private Shield {
   }
 
  private:
+  void dispose() noexcept override {
+    if (!this->stays()) FutureState<T>::dispose();
+  }
   void copy_result(FutureBase& inner) override { this->set_result(take_child<T>(inner)); }
 };
 

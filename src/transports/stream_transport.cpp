@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "stream_transport.hpp"
 
+#include <algorithm>
 #include <array>
 #include <asyncio/constants.hpp>
 #include <asyncio/exceptions.hpp>
@@ -21,9 +22,10 @@ namespace asio = boost::asio;
 
 /// Pieces of one gathered send: what Asio hands to the kernel at once.
 constexpr std::size_t most_pieces = 64;
-/// After so many early reads in vain the connection waits for the kernel's word at once...
-constexpr std::uint8_t tolerated_misses = 3;
-/// ...except in one of so many cases: it may have become busy.
+/// Early reads pay when more than about one in three finds something: one in vain costs less than the
+/// epoll_ctl and the event that one with success saves. So success earns credit for two more...
+constexpr std::uint8_t most_early_credit = 8;
+/// ...and without credit one in so many is tried: the connection may have become busy.
 constexpr std::uint8_t retry_early_read = 64;
 
 #ifdef MSG_NOSIGNAL
@@ -264,7 +266,7 @@ void StreamTransport::read_data() {
   boost::system::error_code error;
   const std::size_t size = socket_.receive(asio::buffer(memory.data(), memory.size()), 0, error);
   if (error) return read_failed(error);
-  if (early_) misses_ = 0;
+  if (early_) early_credit_ = std::min<std::uint8_t>(early_credit_ + 2, most_early_credit);
   if (const auto thrown = caught([&] { plain_->data_received(BytesView(memory.data(), size)); }))
     return fatal_error(thrown, "Fatal error: protocol.data_received() call failed.");
   read_again();
@@ -282,7 +284,7 @@ void StreamTransport::read_into_protocol() {
   boost::system::error_code error;
   const std::size_t size = socket_.receive(asio::buffer(memory.data(), memory.size()), 0, error);
   if (error) return read_failed(error);
-  if (early_) misses_ = 0;
+  if (early_) early_credit_ = std::min<std::uint8_t>(early_credit_ + 2, most_early_credit);
   if (const auto thrown = caught([&] { protocol->buffer_updated(size); }))
     return fatal_error(thrown, "Fatal error: protocol.buffer_updated() call failed.");
   read_again();
@@ -290,7 +292,7 @@ void StreamTransport::read_into_protocol() {
 
 void StreamTransport::read_failed(const boost::system::error_code& error) {
   if (would_block(error)) {
-    if (early_ && misses_ < tolerated_misses) ++misses_;
+    if (early_ && early_credit_ != 0) --early_credit_;
     if (is_reading()) wait_readable();
   } else if (error == asio::error::eof) {
     on_eof();
@@ -303,7 +305,7 @@ void StreamTransport::read_failed(const boost::system::error_code& error) {
 /// to be told. A connection that mostly answers one question at a time is better off asking.
 void StreamTransport::read_again() {
   if (!is_reading() || waits_readable_ || read_due_) return;
-  if (misses_ < tolerated_misses || ++not_tried_ % retry_early_read == 0) {
+  if (early_credit_ != 0 || ++not_tried_ % retry_early_read == 0) {
     early_ = true;
     read_due_ = true;
     queue();

@@ -128,9 +128,9 @@ class StreamTransport final : public Transport,
   bool waits_readable_ = false;
   bool waits_writable_ = false;
   bool in_data_callback_ = false;
-  bool early_ = false;           // the coming read was not announced by the kernel
-  std::uint8_t misses_ = 0;      // early reads in a row that found nothing
-  std::uint8_t not_tried_ = 0;   // early reads left out since
+  bool early_ = false;               // the coming read was not announced by the kernel
+  std::uint8_t early_credit_ = 3;    // early reads in vain that are put up with
+  std::uint8_t not_tried_ = 0;       // early reads left out
 };
 
 }  // namespace asyncio::inline v1::detail

@@ -23,14 +23,14 @@ namespace {
 
 // -- library coroutines: nothing happens before they are awaited
 
-/// A coroutine of the library, with its result as a value.
-template <class T>
-Coroutine as_value(asyncio::Coroutine<T> coroutine) {
-  if constexpr (std::is_void_v<T>) {
-    co_await std::move(coroutine);
+/// Awaits something of the library; its result as a value.
+template <Awaitable A>
+Coroutine as_value(A awaitable) {
+  if constexpr (std::is_void_v<await_result<A>>) {
+    co_await std::move(awaitable);
     co_return Value();
   } else {
-    T result = co_await std::move(coroutine);
+    auto result = co_await std::move(awaitable);
     co_return Value(std::move(result));
   }
 }

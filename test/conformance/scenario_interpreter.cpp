@@ -2,6 +2,7 @@
 #include "scenario_interpreter.hpp"
 
 #include <algorithm>
+#include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
 
 #include "scenario_operations.hpp"
@@ -124,12 +125,7 @@ List Interpreter::labels_of(const std::vector<AnyFuture>& futures) const {
 List Interpreter::pending() const {
   std::vector<AnyFuture> unfinished;
   if (EventLoop* const loop = scheduler_->facade) {
-    for (const AnyTask& task : all_tasks(*loop)) {
-      const bool starting =
-          std::ranges::find(starting_, task) != starting_.end() ||
-          (!starting_.empty() && task == current_task(*loop));
-      if (!starting) unfinished.push_back(task);
-    }
+    for (const AnyTask& task : all_tasks(*loop)) unfinished.push_back(task);
   }
   List labels = labels_of(unfinished);
   for (const std::string& label : left_behind_) labels.push_back(label);
@@ -494,21 +490,8 @@ std::shared_ptr<Runner> Interpreter::new_runner() {
   return runners_.back();
 }
 
-// The reference counts a task among the unfinished ones only when its constructor has returned, so
-// not while its first step runs inside create_task. Those steps are nested: the innermost such task
-// is the current one, the others are the current ones of the moments when the inner ones were made.
 void Interpreter::set_eager(bool eager) {
-  if (!eager) return loop().set_task_factory(nullptr);
-  loop().set_task_factory(
-      [this](EventLoop& loop, AnyCoroutine coroutine, const TaskOptions& options) {
-        const AnyTask creator = current_task(loop);
-        starting_.push_back(starting_.empty() ? AnyTask() : creator);
-        struct Leave {
-          ~Leave() { starting.pop_back(); }
-          std::vector<AnyTask>& starting;
-        } const leave{starting_};
-        return eager_task_factory(loop, std::move(coroutine), options);
-      });
+  loop().set_task_factory(eager ? eager_task_factory : TaskFactory());
 }
 
 // -- the script

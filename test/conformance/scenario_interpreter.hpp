@@ -142,8 +142,7 @@ class Interpreter : private asyncio::LoopObserver {
   std::string trace_;
   int lines_ = 0;
   bool closed_ = false;  // nothing is traced, and no pass is run, any more
-  std::vector<asyncio::AnyTask> starting_;  // see set_eager
-  std::vector<std::string> left_behind_;    // tasks that the current loop destroyed when it closed
+  std::vector<std::string> left_behind_;  // tasks that the current loop destroyed when it closed
   std::vector<std::shared_ptr<asyncio::Runner>> runners_;
   asyncio::detail::Ref<asyncio::detail::Scheduler> scheduler_;  // of the current loop; outlives it
   std::unique_ptr<asyncio::EventLoop> own_loop_;

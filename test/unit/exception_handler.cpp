@@ -93,7 +93,7 @@ BOOST_AUTO_TEST_CASE(rule_101_the_handler_runs_in_the_context_of_the_task) {
       [&](EventLoop&, const ExceptionContext&) { seen.push_back(variable.get()); });
   const auto body = [&]() -> Coroutine<> {
     (void)variable.set(7);
-    co_await sleep(0);
+    co_await asyncio::sleep(0);
   };
   AnyTask task = loop.create_task(body());
   loop.pass();

@@ -283,7 +283,7 @@ BOOST_AUTO_TEST_CASE(rule_67_with_return_exceptions_failures_are_entries) {
         return_exceptions, sleeps(2, 5), fails("x"), nothing(), cancelled, with_message);
     BOOST_TEST(value.has_value());
     BOOST_TEST(*value == 5);
-    BOOST_TEST(value.exception() == nullptr);
+    BOOST_TEST(!value.exception());
     BOOST_TEST(!failure);
     BOOST_TEST(repr(failure.exception()) == "ValueError('x')");
     BOOST_TEST(thrown_by([&] { (void)failure.value(); }) == "ValueError('x')");

@@ -98,31 +98,40 @@ class LoopBound : public Pooled {
   Ref<Scheduler> loop_;
 };
 
-/// One stay in a line. An awaitable that always waits, and the part that waits of others.
+/// One stay in a line: the part of an awaitable that waits; awaited itself, it always waits.
 class Turn {
  public:
   Turn(Ref<LoopBound> owner, WaitList& line) noexcept : owner_(std::move(owner)), line_(&line) {}
   Turn(Turn&&) noexcept = default;
   ~Turn() { leave(); }
 
-  bool await_ready() const noexcept { return false; }
-  template <std::derived_from<Frame> P>
-  void await_suspend(std::coroutine_handle<P> frame) {
-    wait(*frame.promise().task);
-  }
-  /// Leaves the line; throws CancelledError if the task was cancelled, woken or not.
-  void await_resume() {
+  /// Puts the task, which is about to suspend, at the end of the line.
+  void wait(TaskBase& task);
+  /// The task goes on: leaves the line; throws CancelledError if it was cancelled, woken or not.
+  void finish() {
     leave();
     task_->resumed();
     waiter_->check_result();
   }
-
-  void wait(TaskBase& task);
   bool waited() const noexcept { return task_ != nullptr; }
   /// After the wait: was the turn given, whether or not the task can take it?
   bool woken() const noexcept { return waiter_->done() && !waiter_->cancelled(); }
   LoopBound& owner() const noexcept { return *owner_; }
-  const Ref<LoopBound>& owner_ref() const noexcept { return owner_; }
+
+  class Awaiter {
+   public:
+    explicit Awaiter(Turn& turn) noexcept : turn_(turn) {}
+    bool await_ready() const noexcept { return false; }
+    template <std::derived_from<Frame> P>
+    void await_suspend(std::coroutine_handle<P> frame) const {
+      turn_.wait(*frame.promise().task);
+    }
+    void await_resume() const { turn_.finish(); }
+
+   private:
+    Turn& turn_;
+  };
+  Awaiter operator co_await() noexcept { return Awaiter(*this); }
 
  private:
   void leave() noexcept {

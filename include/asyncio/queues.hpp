@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: BSL-1.0
+// Queue, PriorityQueue, LifoQueue (surface A20, rules 95-100).
+//
+// Between tasks of one loop, not between threads: every call belongs to the loop's thread. A queue
+// is a handle; copies are the same queue. It belongs to the first loop in which a task had to wait
+// for it; waiting in another one is RuntimeError "... is bound to a different event loop".
+#pragma once
+
+#include <concepts>
+#include <coroutine>
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <asyncio/detail/heapq.hpp>
+#include <asyncio/locks.hpp>
+
+namespace asyncio::inline v1 {
+
+namespace detail {
+
+/// A queue, as far as it does not depend on the type of the items.
+class QueueBase : public LoopBound {
+ public:
+  QueueBase(const char* name, int maxsize) : name_(name), maxsize_(maxsize) { finished_.set(); }
+
+  int maxsize() const noexcept { return maxsize_; }
+  std::size_t size() const noexcept { return size_; }
+  bool empty() const noexcept { return size_ == 0; }
+  bool full() const noexcept { return maxsize_ > 0 && size_ >= static_cast<std::size_t>(maxsize_); }
+  void task_done();
+  void shutdown(bool immediate);
+  const Event& finished() const noexcept { return finished_; }
+  std::string repr() const override;
+
+  /// Ends when there is an item, or room for one. The caller keeps the queue alive.
+  Coroutine<> wait_for_item() { return wait_while(&QueueBase::empty, getters_); }
+  Coroutine<> wait_for_room() { return wait_while(&QueueBase::full, putters_); }
+
+ protected:
+  /// QueueShutDown, QueueFull.
+  void check_put() const {
+    if (shut_down_ || full()) [[unlikely]]
+      throw_cannot_put();
+  }
+  void item_put() {
+    ++size_;
+    ++unfinished_;
+    finished_.clear();
+    getters_.dismiss_next();
+  }
+  /// QueueShutDown, QueueEmpty.
+  void check_get() const {
+    if (empty()) [[unlikely]]
+      throw_cannot_get();
+  }
+  void item_got() {
+    --size_;
+    putters_.dismiss_next();
+  }
+
+ private:
+  virtual void drop_item() = 0;
+  Coroutine<> wait_while(bool (QueueBase::*blocked)() const noexcept, WaitList& line);
+  [[noreturn]] void throw_cannot_put() const;
+  [[noreturn]] void throw_cannot_get() const;
+
+  const char* const name_;
+  const int maxsize_;
+  bool shut_down_ = false;
+  std::size_t size_ = 0;
+  std::size_t unfinished_ = 0;  // items that were put, and for which nobody said task_done()
+  const Event finished_;        // set if there are none
+  WaitList getters_;
+  WaitList putters_;
+};
+
+template <class T>
+class QueueState : public QueueBase {
+ public:
+  using QueueBase::QueueBase;
+
+  void put_nowait(T&& item) {
+    check_put();
+    store(std::move(item));
+    item_put();
+  }
+  T get_nowait() {
+    check_get();
+    T item = take();
+    item_got();
+    return item;
+  }
+
+ private:
+  virtual void store(T&& item) = 0;
+  virtual T take() = 0;
+  void drop_item() final { (void)take(); }
+};
+
+template <class T, class Store>
+class StoredQueue final : public QueueState<T> {
+ public:
+  StoredQueue(const char* name, int maxsize, Store store)
+      : QueueState<T>(name, maxsize), store_(std::move(store)) {}
+
+ private:
+  void store(T&& item) override { store_.put(std::move(item)); }
+  T take() override { return store_.get(); }
+
+  Store store_;
+};
+
+template <class T>
+class FifoStore {
+ public:
+  void put(T&& item) { items_.push_back(std::move(item)); }
+  T get() {
+    T item = std::move(items_.front());
+    items_.pop_front();
+    return item;
+  }
+
+ private:
+  std::deque<T> items_;
+};
+
+template <class T>
+class LifoStore {
+ public:
+  void put(T&& item) { items_.push_back(std::move(item)); }
+  T get() {
+    T item = std::move(items_.back());
+    items_.pop_back();
+    return item;
+  }
+
+ private:
+  std::vector<T> items_;
+};
+
+template <class T, class Compare>
+class PriorityStore {
+ public:
+  explicit PriorityStore(Compare compare) : items_(std::move(compare)) {}
+  void put(T&& item) { items_.push(std::move(item)); }
+  T get() { return items_.pop(); }
+
+ private:
+  HeapQ<T, Compare> items_;
+};
+
+/// What put and get have in common: a queue, and a frame if they have to wait.
+template <class T>
+class QueueOperation : public SingleUse {
+ protected:
+  explicit QueueOperation(const Ref<QueueState<T>>& queue) noexcept : queue_(queue) {}
+
+  void wait_in(Coroutine<> waiting, Frame& caller) {
+    waiting_ = std::move(waiting).release();
+    waiting_->enter(caller);
+  }
+  QueueState<T>& finish() {
+    if (waiting_) waiting_->take_result();
+    return *queue_;
+  }
+
+  Ref<QueueState<T>> queue_;
+
+ private:
+  FrameOwner<void> waiting_;
+};
+
+template <class T>
+class [[nodiscard("get() does nothing until it is awaited")]] QueueGet final
+    : public QueueOperation<T> {
+ public:
+  explicit QueueGet(const Ref<QueueState<T>>& queue) noexcept : QueueOperation<T>(queue) {}
+
+  bool await_ready() {
+    this->use();
+    return !this->queue_->empty();
+  }
+  template <std::derived_from<Frame> P>
+  void await_suspend(std::coroutine_handle<P> frame) {
+    this->wait_in(this->queue_->wait_for_item(), frame.promise());
+  }
+  T await_resume() { return this->finish().get_nowait(); }
+};
+
+template <class T>
+class [[nodiscard("put() does nothing until it is awaited")]] QueuePut final
+    : public QueueOperation<T> {
+ public:
+  QueuePut(const Ref<QueueState<T>>& queue, T&& item)
+      : QueueOperation<T>(queue), item_(std::move(item)) {}
+
+  bool await_ready() {
+    this->use();
+    return !this->queue_->full();
+  }
+  template <std::derived_from<Frame> P>
+  void await_suspend(std::coroutine_handle<P> frame) {
+    this->wait_in(this->queue_->wait_for_room(), frame.promise());
+  }
+  void await_resume() { this->finish().put_nowait(std::move(item_)); }
+
+ private:
+  T item_;
+};
+
+class [[nodiscard("join() does nothing until it is awaited")]] QueueJoin final : public EventWait {
+ public:
+  using EventWait::EventWait;
+  void await_resume() { EventWait::await_resume(); }
+};
+
+}  // namespace detail
+
+/// What the items are kept in. Queue<T>(maxsize, store) takes any class with these two members;
+/// get() is called only if there is something to get. Python: overriding _put() and _get().
+template <class S, class T>
+concept QueueStore = std::movable<S> && requires(S& store, T item) {
+  store.put(std::move(item));
+  { store.get() } -> std::same_as<T>;
+};
+
+/// First in, first out. T may be move-only. Python: asyncio.Queue.
+template <class T>
+class Queue {
+ public:
+  using value_type = T;
+
+  /// Not positive: without limit.
+  explicit Queue(int maxsize = 0) : Queue(maxsize, detail::FifoStore<T>()) {}
+  template <QueueStore<T> Store>
+  Queue(int maxsize, Store store) : Queue("Queue", maxsize, std::move(store)) {}
+
+  int maxsize() const noexcept { return state_->maxsize(); }
+  std::size_t qsize() const noexcept { return state_->size(); }
+  bool empty() const noexcept { return state_->empty(); }
+  /// Never of a queue without limit.
+  bool full() const noexcept { return state_->full(); }
+
+  /// Puts the item in; waits while the queue is full, without yielding if it is not. A task that
+  /// was woken and finds it full again goes to the end of the line. On cancel nothing is put in, and
+  /// another one who waits is woken if there is room. QueueShutDown, also for those who wait.
+  /// On g++ 12 an aggregate that owns something gets a name first: `co_await q.put(std::move(job))`.
+  detail::QueuePut<T> put(T item) const { return detail::QueuePut<T>(state_, std::move(item)); }
+  /// QueueFull, QueueShutDown.
+  void put_nowait(T item) const { state_->put_nowait(std::move(item)); }
+
+  /// Takes an item out; waits while there is none, without yielding if there is. A task that was
+  /// woken and finds that somebody else took it goes to the end of the line. On cancel nothing is
+  /// taken, and another one who waits is woken if there is an item. QueueShutDown if there is none
+  /// and will be none.
+  detail::QueueGet<T> get() const noexcept { return detail::QueueGet<T>(state_); }
+  /// QueueEmpty, QueueShutDown.
+  T get_nowait() const { return state_->get_nowait(); }
+
+  /// Says that the work on one item is done. ValueError "task_done() called too many times".
+  void task_done() const { state_->task_done(); }
+  /// Completes when task_done() was called for every item that was put in; without yielding if
+  /// there is none to wait for.
+  detail::QueueJoin join() const noexcept { return detail::QueueJoin(state_->finished()); }
+  /// From now on put() is QueueShutDown, and so is get() when the queue is empty. `immediate`: the
+  /// items are dropped, and count as done.
+  void shutdown(bool immediate = false) const { state_->shutdown(immediate); }
+
+  /// Python's repr, with the number of items instead of the items:
+  /// `<Queue at 0x7f... maxsize=2 _queue[2] _putters[1] tasks=2>`.
+  friend std::string to_string(const Queue& queue) { return queue.state_->repr(); }
+
+ protected:
+  template <class Store>
+  Queue(const char* name, int maxsize, Store store)
+      : state_(detail::adopt_ref,
+               new detail::StoredQueue<T, Store>(name, maxsize, std::move(store))) {}
+
+ private:
+  detail::Ref<detail::QueueState<T>> state_;
+};
+
+/// The smallest item first, by `Compare`; items that are equal come in no particular order, which
+/// is that of Python's heapq. Python: asyncio.PriorityQueue.
+template <class T, class Compare = std::less<T>>
+class PriorityQueue : public Queue<T> {
+ public:
+  explicit PriorityQueue(int maxsize = 0, Compare compare = Compare())
+      : Queue<T>("PriorityQueue", maxsize,
+                 detail::PriorityStore<T, Compare>(std::move(compare))) {}
+};
+
+/// Last in, first out. Python: asyncio.LifoQueue.
+template <class T>
+class LifoQueue : public Queue<T> {
+ public:
+  explicit LifoQueue(int maxsize = 0) : Queue<T>("LifoQueue", maxsize, detail::LifoStore<T>()) {}
+};
+
+}  // namespace asyncio::inline v1

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSL-1.0
+#include <asyncio/queues.hpp>
+
+#include <cstdio>
+
+namespace asyncio::inline v1::detail {
+
+Coroutine<> QueueBase::wait_while(bool (QueueBase::*blocked)() const noexcept, WaitList& line) {
+  while ((this->*blocked)()) {
+    if (shut_down_) throw QueueShutDown();
+    Turn turn(Ref<LoopBound>(this), line);
+    try {
+      co_await turn;
+    } catch (...) {
+      // It was our turn, and we cannot take it: the next one's (rule 97).
+      if (turn.waited() && turn.woken() && !(this->*blocked)()) line.dismiss_next();
+      throw;
+    }
+  }
+}
+
+void QueueBase::task_done() {
+  if (unfinished_ == 0) throw ValueError("task_done() called too many times");
+  if (--unfinished_ == 0) finished_.set();
+}
+
+void QueueBase::shutdown(bool immediate) {
+  shut_down_ = true;
+  if (immediate) {
+    while (!empty()) {
+      drop_item();
+      --size_;
+      if (unfinished_ > 0) --unfinished_;
+    }
+    if (unfinished_ == 0) finished_.set();
+  }
+  while (getters_.dismiss_next()) continue;
+  while (putters_.dismiss_next()) continue;
+}
+
+void QueueBase::throw_cannot_put() const {
+  if (shut_down_) throw QueueShutDown();
+  throw QueueFull();
+}
+
+void QueueBase::throw_cannot_get() const {
+  if (shut_down_) throw QueueShutDown();
+  throw QueueEmpty();
+}
+
+std::string QueueBase::repr() const {
+  char address[24];
+  std::snprintf(address, sizeof address, "%p", static_cast<const void*>(this));
+  std::string text = std::string("<") + name_ + " at " + address +
+                     " maxsize=" + std::to_string(maxsize_);
+  const auto add = [&](std::size_t count, const char* before, const char* after) {
+    if (count != 0) text += before + std::to_string(count) + after;
+  };
+  add(size_, " _queue[", "]");
+  add(getters_.size(), " _getters[", "]");
+  add(putters_.size(), " _putters[", "]");
+  add(unfinished_, " tasks=", "");
+  if (shut_down_) text += " shutdown";
+  return text + '>';
+}
+
+}  // namespace asyncio::inline v1::detail
