@@ -10,6 +10,7 @@
 #include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <cerrno>
+#include <optional>
 #include <utility>
 
 #include "sockaddr.hpp"
@@ -51,9 +52,7 @@ int accept(NativeSocket listener, Accepted& accepted) {
   return 0;
 }
 
-bool would_block(int error) {
-  return error == EAGAIN || error == EWOULDBLOCK || error == EINTR;
-}
+bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
 
 bool out_of_resources(int error) {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
@@ -66,9 +65,9 @@ bool out_of_resources(int error) {
 class ServerState::Listener final : public ReadyNode {
  public:
   Listener(ServerState& server, Socket socket)
-      : server_(server), view_(socket), acceptor_(server.loop_->executor()) {
+      : server_(server), view_(socket), acceptor_(std::in_place, server.loop_->executor()) {
     boost::system::error_code error;
-    acceptor_.assign({socket.family(), socket.proto()}, socket.fileno(), error);
+    acceptor_->assign({socket.family(), socket.proto()}, socket.fileno(), error);
     if (error) throw_os_error(error);
     socket.detach();
   }
@@ -77,13 +76,12 @@ class ServerState::Listener final : public ReadyNode {
 
   void listen() {
     boost::system::error_code error;
-    acceptor_.listen(server_.backlog_, error);
+    acceptor_->listen(server_.backlog_, error);
     if (error) throw_os_error(error);
     wait();
   }
   void close() noexcept {
-    boost::system::error_code error;
-    acceptor_.close(error);
+    acceptor_.reset();
     if (retry_) std::exchange(retry_, {})->cancel();
   }
 
@@ -106,12 +104,12 @@ class ServerState::Listener final : public ReadyNode {
   void drop() noexcept override { server_.release(); }
 
   void wait() {
-    acceptor_.async_wait(boost::asio::socket_base::wait_read,
-                         [this, server = Ref<ServerState>(&server_)](const auto&) mutable {
-                           if (server->closed_) return;
-                           server->loop_->push_io(*this);
-                           server.detach();  // it is the queue's reference now
-                         });
+    acceptor_->async_wait(boost::asio::socket_base::wait_read,
+                          [this, server = Ref<ServerState>(&server_)](const auto&) mutable {
+                            if (server->closed_) return;
+                            server->loop_->push_io(*this);
+                            server.detach();  // it is the queue's reference now
+                          });
   }
 
   /// Rule 151: for want of resources, later is better than at once.
@@ -135,8 +133,9 @@ class ServerState::Listener final : public ReadyNode {
 
   ServerState& server_;
   const TransportSocket view_;
-  boost::asio::basic_socket_acceptor<boost::asio::generic::stream_protocol, LoopCore::Executor>
-      acceptor_;
+  std::optional<
+      boost::asio::basic_socket_acceptor<boost::asio::generic::stream_protocol, LoopCore::Executor>>
+      acceptor_;  // none when closed
   Ref<HandleNode> retry_;
 };
 
@@ -214,10 +213,9 @@ void ServerState::connected(Socket socket, Address peer) {
   } catch (const KeyboardInterrupt&) {
     throw;
   } catch (...) {
-    loop_->call_exception_handler(
-        {.message = "Error on transport creation for incoming connection",
-         .exception = std::current_exception(),
-         .protocol = std::move(protocol)});
+    loop_->call_exception_handler({.message = "Error on transport creation for incoming connection",
+                                   .exception = std::current_exception(),
+                                   .protocol = std::move(protocol)});
   }
 }
 

@@ -7,6 +7,32 @@ namespace asyncio::inline v1::detail {
 
 // -- Watcher
 
+/// What a watcher that is no more leaves in a child's list of callbacks: its turn in a pass.
+class Watcher::Remnant final : public ReadyNode, public Pooled {
+ public:
+  explicit Remnant(bool retrieves) noexcept : retrieves_(retrieves) {}
+  void run() override {
+    const std::unique_ptr<Remnant> entry(this);
+    if (child_) child_->mark_retrieved();
+  }
+  void drop() noexcept override { delete this; }
+  void completed_by(FutureBase& child) noexcept override {
+    if (retrieves_) child_ = Ref<FutureBase>(&child);
+  }
+
+ private:
+  const bool retrieves_;  // the watcher was done: nobody else asks for the child's exception
+  Ref<FutureBase> child_;
+};
+
+Watcher::~Watcher() {
+  for (std::size_t i = 0; i != count_; ++i) {
+    Node& node = nodes_[i];
+    if (!node.child || node.child->done()) continue;
+    node.child->replace_callback(node, *new Remnant(self_.done()));
+  }
+}
+
 void Watcher::watch(const std::vector<FutureBase*>& children) {
   count_ = children.size();
   nodes_ = std::make_unique<Node[]>(count_);
@@ -126,8 +152,10 @@ void Gathering::child_done(FutureBase& child) {
   if (waiting_ != 0) return;
   if (cancel_requested_) {
     for (const Ref<FutureBase>& each : children_) each->mark_retrieved();
-    const std::string* const message = child.cancel_message();
-    self_.set_exception(child.cancelled() ? child.make_cancelled_error()
+    // The last argument's, whoever came last (a variable that CPython uses twice).
+    FutureBase& last = *children_.back();
+    const std::string* const message = last.cancel_message();
+    self_.set_exception(last.cancelled() ? last.make_cancelled_error()
                         : message ? std::make_exception_ptr(CancelledError(*message))
                                   : std::make_exception_ptr(CancelledError()));
     return;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -258,6 +259,13 @@ class EventLoop {
     static_assert(detail::require_inline_callable<Factory>());
     static_assert(std::derived_from<protocol_of<Factory>, BaseProtocol>);
     return listen(ProtocolFactory(std::forward<Factory>(factory)), std::move(hosts), port, options);
+  }
+  /// {"127.0.0.1", "::1"}; to be written outside of an awaiting statement on g++ 12, which refuses it.
+  template <class Factory>
+  Coroutine<Server> create_server(Factory&& factory, std::initializer_list<std::string_view> hosts,
+                                  const Port& port, ServerOptions options = {}) {
+    return create_server(std::forward<Factory>(factory),
+                         std::vector<std::string>(hosts.begin(), hosts.end()), port, options);
   }
   /// Serves on a socket that is bound: {.sock = &socket}. The socket is taken over.
   template <class Factory>

@@ -78,8 +78,8 @@ class FutureBase : public Pooled {
   void keep_cancelled_error(std::exception_ptr error) noexcept { exception_ = std::move(error); }
 
   /// Queues `node` when the future is done, at once if it is already (rules 25, 26). Takes over
-  /// one reference to what the node belongs to, also if it throws (the loop is closed). `wants_future`: the node is a callback that takes
-  /// the future as argument and has to be told (ReadyNode::completed_by).
+  /// one reference to what the node belongs to, also if it throws (the loop is closed).
+  /// `wants_future`: the node is to be told which future it was (ReadyNode::completed_by).
   void add_callback(ReadyNode& node, bool wants_future);
   /// Takes out the callbacks for which `match` is true; returns how many (rule 28).
   template <class Match>
@@ -90,6 +90,10 @@ class FutureBase : public Pooled {
       node.drop();
     });
     return count;
+  }
+  /// Puts `fresh` where `old` stands among the callbacks.
+  void replace_callback(ReadyNode& old, ReadyNode& fresh) noexcept {
+    callbacks_.replace(old, fresh);
   }
 
  protected:

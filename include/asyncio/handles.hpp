@@ -90,6 +90,16 @@ class ReadyList {
       removed(*node);
     }
   }
+  /// Puts `fresh` where `old` stands.
+  void replace(ReadyNode& old, ReadyNode& fresh) noexcept {
+    for (ReadyNode** link = &head_; *link; link = &(*link)->next) {
+      if (*link != &old) continue;
+      fresh.next = old.next;
+      *link = &fresh;
+      if (!fresh.next) tail_ = &fresh.next;
+      return;
+    }
+  }
 
  private:
   void clear() noexcept {

@@ -8,11 +8,12 @@
 //
 // A protocol belongs to one connection and is called in its loop's thread only, one call at a time:
 //
-//   connection_made -> (data_received | get_buffer buffer_updated)* -> eof_received? -> connection_lost
+//   connection_made -> (data_received | get_buffer buffer_updated)* -> eof_received? ->
+//   connection_lost
 //
-// with pause_writing and resume_writing, strictly alternating, in between. Every method has an empty
-// default. The transport keeps the protocol until connection_lost has returned, and the protocol
-// usually keeps the transport: that circle is cut by the transport.
+// with pause_writing and resume_writing, strictly alternating, in between. Every method has an
+// empty default. The transport keeps the protocol until connection_lost has returned, and the
+// protocol usually keeps the transport: that circle is cut by the transport.
 #pragma once
 
 #include <cstddef>
@@ -115,8 +116,9 @@ class MakeProtocol {
 template <class P, class... Args>
 inline constexpr bool has_constructor<MakeProtocol<P, Args...>> = true;
 
-/// loop.create_server(asyncio::make<ChatServer>(&room), ...): a factory that gives each ChatServer a
-/// copy of these arguments; std::ref passes a reference. Python: functools.partial(ChatServer, room).
+/// loop.create_server(asyncio::make<ChatServer>(&room), ...): a factory that gives each ChatServer
+/// a copy of these arguments; std::ref passes a reference. Python: functools.partial(ChatServer,
+/// room).
 template <class P, class... Args>
 auto make(Args&&... args) {
   static_assert(std::is_base_of_v<BaseProtocol, P>, "asyncio: make<P>() makes protocols");

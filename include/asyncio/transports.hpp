@@ -2,8 +2,8 @@
 // Transports: a program's side of its connections (surface A7).
 //
 // The loop makes them (create_connection, create_server, ...) and hands them to the protocol's
-// connection_made. A transport is used in its loop's thread only. It lives as long as somebody holds
-// it or it is open; every call on a closed one is harmless, also after the loop is gone.
+// connection_made. A transport is used in its loop's thread only. It lives as long as somebody
+// holds it or it is open; every call on a closed one is harmless, also after the loop is gone.
 #pragma once
 
 #include <any>
@@ -32,7 +32,8 @@ struct ExtraInfoKey {
   std::string_view name;
 };
 
-/// The address of the other end; of an accepted connection the one that accept gave. Empty if unknown.
+/// The address of the other end; of an accepted connection the one that accept gave. Empty if
+/// unknown.
 inline constexpr ExtraInfoKey<Address> peername{"peername"};
 /// The address of this end. Empty if unknown.
 inline constexpr ExtraInfoKey<Address> sockname{"sockname"};
@@ -98,8 +99,8 @@ static_assert(detail::require_inline_options<WriteBufferLimits>());
 /// A transport that sends. Python: asyncio.WriteTransport.
 class WriteTransport : public virtual BaseTransport {
  public:
-  /// Sends, or buffers what cannot be sent at once; never blocks. Nothing of `data` is kept: what is
-  /// buffered is copied. After a loss data is dropped, with a warning from the fifth time on.
+  /// Sends, or buffers what cannot be sent at once; never blocks. Nothing of `data` is kept: what
+  /// is buffered is copied. After a loss data is dropped, with a warning from the fifth time on.
   /// RuntimeError after write_eof().
   virtual void write(BytesView data) = 0;
   /// The same for several pieces, sent together without joining them.
@@ -109,18 +110,17 @@ class WriteTransport : public virtual BaseTransport {
   }
   /// Any container of strings, vectors, views, ...
   template <class Lines>
-    requires(!std::convertible_to<const Lines&, std::span<const BytesView>> &&
-             requires(const Lines& lines) {
-               { *lines.begin() } -> std::convertible_to<BytesView>;
-               lines.end();
-             })
-  void writelines(const Lines& lines) {
+  requires(!std::convertible_to<const Lines&, std::span<const BytesView>> &&
+           requires(const Lines& lines) {
+             { *lines.begin() } -> std::convertible_to<BytesView>;
+             lines.end();
+           }) void writelines(const Lines& lines) {
     std::vector<BytesView> views;
     for (const auto& line : lines) views.emplace_back(line);
     writelines(std::span<const BytesView>(views));
   }
-  /// Closes the sending side when the buffer is empty; reading goes on. Idempotent, and does nothing
-  /// when closing.
+  /// Closes the sending side when the buffer is empty; reading goes on. Idempotent, and does
+  /// nothing when closing.
   virtual void write_eof() = 0;
   virtual bool can_write_eof() const = 0;
   /// Closes at once: drops what is buffered. connection_lost(nullptr) comes with the next pass.

@@ -21,20 +21,22 @@ namespace asyncio::inline v1 {
 namespace detail {
 
 /// A future that watches others. It refers to them, they do not keep it alive: when its last handle
-/// is dropped, it takes its callbacks back and goes. Only if somebody has put a done-callback on it,
-/// it stays until it is done.
+/// is dropped, it goes, and leaves in the place of each callback one that does nothing. Python's
+/// stays for the callbacks' sake; the passes are the same. Only if somebody has put a done-callback
+/// on it, it stays until it is done.
 class Watcher {
  protected:
   explicit Watcher(FutureBase& self) noexcept : self_(self) {}
   Watcher(const Watcher&) = delete;
   Watcher& operator=(const Watcher&) = delete;
-  ~Watcher() { unwatch(); }
+  ~Watcher();
 
   /// One of the watched is done; called through the loop, as a done-callback.
   virtual void child_done(FutureBase& child) = 0;
 
   /// Puts a callback on each of them. Nobody may stand twice in `children`.
   void watch(const std::vector<FutureBase*>& children);
+  /// Takes the callbacks back.
   void unwatch() noexcept;
   /// The last handle is dropped: does it stay? `own` is a callback that it has put on itself.
   bool stays(const ReadyNode* own = nullptr) noexcept;
@@ -52,6 +54,7 @@ class Watcher {
     Ref<FutureBase> child;
     bool queued = false;  // then it keeps the watcher alive
   };
+  class Remnant;
 
   void let_go() noexcept;
 

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "../server.hpp"
+#include "pool_allocator.hpp"
 
 namespace asyncio::inline v1::detail {
 
@@ -22,8 +23,8 @@ namespace asio = boost::asio;
 
 /// Pieces of one gathered send: what Asio hands to the kernel at once.
 constexpr std::size_t most_pieces = 64;
-/// Early reads pay when more than about one in three finds something: one in vain costs less than the
-/// epoll_ctl and the event that one with success saves. So success earns credit for two more...
+/// Early reads pay when more than about one in three finds something: one in vain costs less than
+/// the epoll_ctl and the event that one with success saves. So success earns credit for two more...
 constexpr std::uint8_t most_early_credit = 8;
 /// ...and without credit one in so many is tried: the connection may have become busy.
 constexpr std::uint8_t retry_early_read = 64;
@@ -91,7 +92,7 @@ std::shared_ptr<Transport> make_stream_transport(LoopCore& core, Socket socket,
 StreamTransport::StreamTransport(LoopCore& core, Socket socket,
                                  std::shared_ptr<BaseProtocol> protocol, Address peer)
     : loop_(&core),
-      socket_(core.executor()),
+      socket_(std::in_place, core.executor()),
       view_(socket),
       context_(capture_context()),
       peername_(std::move(peer)) {
@@ -101,15 +102,15 @@ StreamTransport::StreamTransport(LoopCore& core, Socket socket,
   const int family = socket.family();
   const int proto = socket.proto();
   boost::system::error_code error;
-  socket_.assign({family, proto}, socket.fileno(), error);
+  socket_->assign({family, proto}, socket.fileno(), error);
   if (error) throw_os_error(error);
   socket.detach();
-  socket_.non_blocking(true, error);
+  socket_->non_blocking(true, error);
   // Small writes go out at once, without waiting for the peer's acknowledgement of the last one.
   const bool internet =
       family == asio::ip::tcp::v4().family() || family == asio::ip::tcp::v6().family();
   if (internet && proto == asio::ip::tcp::v4().protocol())
-    socket_.set_option(asio::ip::tcp::no_delay(true), error);
+    socket_->set_option(asio::ip::tcp::no_delay(true), error);
 }
 
 StreamTransport::~StreamTransport() {
@@ -127,7 +128,8 @@ void StreamTransport::start(Ref<FutureState<void>> waiter, std::shared_ptr<Serve
     server_->attach(*this);
   }
   const Ref<StreamTransport> self(this);
-  loop_->call_soon([self, protocol = protocol_] { protocol->connection_made(self->shared_from_this()); });
+  loop_->call_soon(
+      [self, protocol = protocol_] { protocol->connection_made(self->shared_from_this()); });
   loop_->call_soon([self] { self->start_reading(); });
   if (waiter) {
     loop_->call_soon([waiter = std::move(waiter)] {
@@ -183,12 +185,12 @@ void StreamTransport::run() {
   const ContextScope scope(context_);
   try {
     if (std::exchange(read_due_, false)) read_ready();
+    if (std::exchange(write_due_, false)) write_ready();
   } catch (...) {  // the program is told to exit; should it go on, nothing may be lost
     read_again();
-    if (write_due_) queue();
+    writable();
     throw;
   }
-  if (std::exchange(write_due_, false)) write_ready();
 }
 
 void StreamTransport::queue() {
@@ -196,6 +198,20 @@ void StreamTransport::queue() {
   add_ref();
   loop_->push_io(*this);
 }
+
+/// Says that the kernel has reported readiness, or that the socket was closed.
+template <void (StreamTransport::*ready)()>
+class StreamTransport::Waiter {
+ public:
+  using allocator_type = PoolAllocator<void>;
+
+  explicit Waiter(StreamTransport& transport) : transport_(&transport) {}
+  allocator_type get_allocator() const noexcept { return {}; }
+  void operator()(const boost::system::error_code&) const { (transport_.get()->*ready)(); }
+
+ private:
+  Ref<StreamTransport> transport_;
+};
 
 // -- reading
 
@@ -224,10 +240,7 @@ void StreamTransport::start_reading() {
 
 void StreamTransport::wait_readable() {
   if (std::exchange(waits_readable_, true)) return;
-  socket_.async_wait(asio::socket_base::wait_read,
-                     [self = Ref<StreamTransport>(this)](const boost::system::error_code&) {
-                       self->readable();
-                     });
+  socket_->async_wait(asio::socket_base::wait_read, Waiter<&StreamTransport::readable>(*this));
 }
 
 void StreamTransport::readable() {
@@ -264,7 +277,7 @@ void StreamTransport::read_ready() {
 void StreamTransport::read_data() {
   const std::span<char> memory = loop_->read_buffer();
   boost::system::error_code error;
-  const std::size_t size = socket_.receive(asio::buffer(memory.data(), memory.size()), 0, error);
+  const std::size_t size = socket_->receive(asio::buffer(memory.data(), memory.size()), 0, error);
   if (error) return read_failed(error);
   if (early_) early_credit_ = std::min<std::uint8_t>(early_credit_ + 2, most_early_credit);
   if (const auto thrown = caught([&] { plain_->data_received(BytesView(memory.data(), size)); }))
@@ -273,6 +286,12 @@ void StreamTransport::read_data() {
 }
 
 void StreamTransport::read_into_protocol() {
+  boost::system::error_code error;
+  if (early_) {  // no buffer is asked for in vain
+    char next;
+    socket_->receive(asio::buffer(&next, 1), asio::socket_base::message_peek, error);
+    if (would_block(error)) return read_failed(error);
+  }
   BufferedProtocol* const protocol = buffered_;  // it may be replaced by its own call
   MutableBytes memory;
   if (const auto thrown = caught([&] {
@@ -281,8 +300,7 @@ void StreamTransport::read_into_protocol() {
       })) {
     return fatal_error(thrown, "Fatal error: protocol.get_buffer() call failed.");
   }
-  boost::system::error_code error;
-  const std::size_t size = socket_.receive(asio::buffer(memory.data(), memory.size()), 0, error);
+  const std::size_t size = socket_->receive(asio::buffer(memory.data(), memory.size()), 0, error);
   if (error) return read_failed(error);
   if (early_) early_credit_ = std::min<std::uint8_t>(early_credit_ + 2, most_early_credit);
   if (const auto thrown = caught([&] { protocol->buffer_updated(size); }))
@@ -380,7 +398,7 @@ bool StreamTransport::drop_write() {
 std::size_t StreamTransport::send(std::span<const BytesView> pieces,
                                   boost::system::error_code& error) {
   if (pieces.size() == 1)
-    return socket_.send(asio::buffer(pieces[0].data(), pieces[0].size()), send_flags, error);
+    return socket_->send(asio::buffer(pieces[0].data(), pieces[0].size()), send_flags, error);
   std::array<asio::const_buffer, most_pieces> buffers;
   std::size_t count = 0;
   for (const BytesView piece : pieces) {
@@ -388,15 +406,13 @@ std::size_t StreamTransport::send(std::span<const BytesView> pieces,
     if (count == buffers.size()) break;
     buffers[count++] = asio::buffer(piece.data(), piece.size());
   }
-  return socket_.send(std::span<const asio::const_buffer>(buffers.data(), count), send_flags, error);
+  return socket_->send(std::span<const asio::const_buffer>(buffers.data(), count), send_flags,
+                       error);
 }
 
 void StreamTransport::wait_writable() {
   if (std::exchange(waits_writable_, true)) return;
-  socket_.async_wait(asio::socket_base::wait_write,
-                     [self = Ref<StreamTransport>(this)](const boost::system::error_code&) {
-                       self->writable();
-                     });
+  socket_->async_wait(asio::socket_base::wait_write, Waiter<&StreamTransport::writable>(*this));
 }
 
 void StreamTransport::writable() {
@@ -444,7 +460,7 @@ void StreamTransport::write_eof() {
 
 void StreamTransport::shut_down_writing() {
   boost::system::error_code error;
-  socket_.shutdown(asio::socket_base::shutdown_send, error);
+  socket_->shutdown(asio::socket_base::shutdown_send, error);
   if (error) throw_os_error(error);
 }
 
@@ -508,8 +524,7 @@ void StreamTransport::release_all() noexcept {
   closing_ = true;
   if (!lost_) lost_ = 1;
   buffer_.clear();
-  boost::system::error_code error;
-  socket_.close(error);
+  socket_.reset();
   unregister();
   context_ = {};
   plain_ = nullptr;
@@ -520,7 +535,8 @@ void StreamTransport::release_all() noexcept {
 }
 
 void StreamTransport::loop_closing() noexcept {
-  const std::shared_ptr<StreamTransport> self = shared_from_this();  // the protocol may hold the last
+  const std::shared_ptr<StreamTransport> self =
+      shared_from_this();  // the protocol may hold the last
   release_all();
 }
 

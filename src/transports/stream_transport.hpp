@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "../loop_core.hpp"
@@ -19,10 +20,10 @@ namespace asyncio::inline v1::detail {
 
 class ServerState;
 
-/// Makes the transport of a connected socket and queues, in this order: connection_made, the start of
-/// reading, and the waiter's result (rule 129). `waiter` and `server` may be null; an empty `peer` is
-/// asked of the socket. RuntimeError if the loop is closed, TypeError for a protocol that is none of
-/// a stream; the socket is then closed.
+/// Makes the transport of a connected socket and queues, in this order: connection_made, the start
+/// of reading, and the waiter's result (rule 129). `waiter` and `server` may be null; an empty
+/// `peer` is asked of the socket. RuntimeError if the loop is closed, TypeError for a protocol that
+/// is none of a stream; the socket is then closed.
 std::shared_ptr<Transport> make_stream_transport(LoopCore& core, Socket socket,
                                                  std::shared_ptr<BaseProtocol> protocol,
                                                  Ref<FutureState<void>> waiter, Address peer,
@@ -71,6 +72,9 @@ class StreamTransport final : public Transport,
  private:
   friend class ServerState;  // links its clients
 
+  template <void (StreamTransport::*ready)()>
+  class Waiter;
+
   void run() override;
   void drop() noexcept override { release(); }
   void queue();
@@ -102,7 +106,10 @@ class StreamTransport final : public Transport,
   void log_debug(const char* event) const;
 
   LoopCore* loop_;  // null: the connection or the loop is gone
-  boost::asio::basic_stream_socket<boost::asio::generic::stream_protocol, LoopCore::Executor> socket_;
+  /// Gone with the connection, or the loop, whatever the program still holds.
+  std::optional<
+      boost::asio::basic_stream_socket<boost::asio::generic::stream_protocol, LoopCore::Executor>>
+      socket_;
   TransportSocket view_;
   std::shared_ptr<StreamProtocol> protocol_;
   Protocol* plain_ = nullptr;             // protocol_, if it is one of these
@@ -128,9 +135,9 @@ class StreamTransport final : public Transport,
   bool waits_readable_ = false;
   bool waits_writable_ = false;
   bool in_data_callback_ = false;
-  bool early_ = false;               // the coming read was not announced by the kernel
-  std::uint8_t early_credit_ = 3;    // early reads in vain that are put up with
-  std::uint8_t not_tried_ = 0;       // early reads left out
+  bool early_ = false;             // the coming read was not announced by the kernel
+  std::uint8_t early_credit_ = 3;  // early reads in vain that are put up with
+  std::uint8_t not_tried_ = 0;     // early reads left out
 };
 
 }  // namespace asyncio::inline v1::detail

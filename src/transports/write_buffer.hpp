@@ -14,8 +14,8 @@ namespace asyncio::inline v1::detail {
 
 class WriteBuffer {
  public:
-  /// Pieces are joined up to this size: many small writes cost neither an allocation nor an entry of
-  /// the gathered send each.
+  /// Pieces are joined up to this size: many small writes cost neither an allocation nor an entry
+  /// of the gathered send each.
   static constexpr std::size_t chunk_size = 64 * 1024;
 
   std::size_t size() const noexcept { return size_; }

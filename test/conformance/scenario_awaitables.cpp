@@ -103,6 +103,9 @@ class Gathered final : public detail::FutureState<Value>, private detail::Gather
   bool cancel(const std::string* message) override { return cancel_children(message); }
 
  private:
+  void dispose() noexcept override {
+    if (!stays()) FutureState::dispose();
+  }
   void collect() override {
     List results;
     for (const detail::Ref<detail::FutureBase>& child : children_) {

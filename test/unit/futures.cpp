@@ -460,11 +460,13 @@ BOOST_AUTO_TEST_CASE(awaiting_a_future_that_is_given_up_moves_its_value) {
     Future<Copies> future = loop.create_future<Copies>();
     future.set_result(Copies(&copies));
     const Copies moved = co_await std::move(future);
+    BOOST_TEST(moved.count == &copies);
     BOOST_TEST(copies == 0);
     Future<Copies> shared = loop.create_future<Copies>();
     const Future<Copies> other = shared;
     shared.set_result(Copies(&copies));
     const Copies copied = co_await std::move(shared);
+    BOOST_TEST(copied.count == &copies);
     BOOST_TEST(copies == 1);
     BOOST_TEST(other.done());
   };

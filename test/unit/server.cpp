@@ -296,7 +296,8 @@ BOOST_AUTO_TEST_CASE(a_connection_that_was_aborted_in_the_queue_does_not_stop_th
   BOOST_TEST(f.reports.empty());
 }
 
-BOOST_AUTO_TEST_CASE(rule_151_another_error_of_accept_is_reported_as_of_a_callback_and_serving_goes_on) {
+BOOST_AUTO_TEST_CASE(
+    rule_151_another_error_of_accept_is_reported_as_of_a_callback_and_serving_goes_on) {
   Fixture f;
   const Server server = f.serve();
   const Socket client = f.connect();

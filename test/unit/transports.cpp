@@ -68,9 +68,7 @@ class Recorder : public Protocol {
     note(lost_text(why), on_lost);
   }
 
-  bool lost() const {
-    return !events.empty() && events.back().substr(0, 4) == "lost";
-  }
+  bool lost() const { return !events.empty() && events.back().substr(0, 4) == "lost"; }
 
  private:
   void note(std::string event, const std::function<void()>& action) {
@@ -86,7 +84,10 @@ class BufferedRecorder : public BufferedProtocol {
   std::string memory, data;
   std::ptrdiff_t hint = 0;
 
+  int asked = 0;
+
   MutableBytes get_buffer(std::ptrdiff_t sizehint) override {
+    ++asked;
     hint = sizehint;
     return MutableBytes(memory);
   }
@@ -266,7 +267,8 @@ BOOST_AUTO_TEST_CASE(buffer_keeps_order_over_many_partial_sends) {
   detail::WriteBuffer buffer;
   std::string expected, sent;
   for (int i = 0; i < 200; ++i) {
-    const std::string data(static_cast<std::size_t>(i) * 997 % 40'000, static_cast<char>('a' + i % 26));
+    const std::string data(static_cast<std::size_t>(i) * 997 % 40'000,
+                           static_cast<char>('a' + i % 26));
     expected += data;
     buffer.append(data);
     BytesView piece[1];
@@ -653,6 +655,27 @@ BOOST_AUTO_TEST_CASE(rule_13_system_exit_out_of_data_received_leaves_the_loop_an
   BOOST_TEST(c.protocol->data == "xy");
 }
 
+BOOST_AUTO_TEST_CASE(
+    rule_13_system_exit_out_of_resume_writing_leaves_the_loop_and_nothing_is_lost) {
+  Connection c;
+  c.established();
+  c.transport->set_write_buffer_limits({.high = 300'000, .low = 299'999});
+  c.protocol->on_resume = [] { throw SystemExit(3); };
+  const std::string large(2'000'000, 'x');
+  c.transport->write(large);
+  std::string all;
+  try {
+    c.run_until([&] {
+      all += c.received();
+      return false;
+    });
+  } catch (const SystemExit&) {
+  }
+  BOOST_TEST(c.transport->get_write_buffer_size() > 0u);
+  all += c.drain();
+  BOOST_TEST((all == large));
+}
+
 BOOST_AUTO_TEST_CASE(rule_131_a_buffered_protocol_gets_the_data_where_it_says) {
   Connection c;
   const auto protocol = std::make_shared<BufferedRecorder>(4);
@@ -662,8 +685,10 @@ BOOST_AUTO_TEST_CASE(rule_131_a_buffered_protocol_gets_the_data_where_it_says) {
   BOOST_TEST(protocol->hint == -1);
   BOOST_TEST(protocol->events == (Events{"updated 4", "updated 4", "updated 2"}));
   BOOST_TEST(protocol->data == "abcdefghij");
+  BOOST_TEST(protocol->asked == 3);
   c.peer.close();
   c.pass(2);
+  BOOST_TEST(protocol->asked == 4);
   BOOST_TEST(protocol->events.back() == "lost None");
 }
 
@@ -1107,6 +1132,8 @@ BOOST_AUTO_TEST_CASE(extra_information_by_typed_key_and_by_name) {
   c.established_tcp();
   const Address there = c.transport->get_extra_info(peername);
   BOOST_TEST(to_string(there) == to_string(c.peer.getsockname()));
+  BOOST_TEST(to_string(c.transport->get_extra_info(asyncio::peername), "_") ==
+             "127.0.0.1_" + std::to_string(there.port()));
   BOOST_TEST(to_string(c.transport->get_extra_info(sockname)) == to_string(c.peer.getpeername()));
   BOOST_TEST((std::any_cast<Address>(c.transport->get_extra_info("peername")) == there));
   BOOST_TEST(!c.transport->get_extra_info("cipher").has_value());

@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: BSL-1.0
+//
+// timeout() and timeout_at() (surface CO8-CO14, rules 74-76, B2).
+#include <asyncio/timeouts.hpp>
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <boost/test/unit_test.hpp>
+
+#include "on_virtual_time.hpp"
+
+using namespace on_virtual_time;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// The await of a scope, with what came out of it.
+template <class Body>
+Coroutine<Ending> within(std::optional<Duration> delay, Body body) {
+  return ending(timeout(delay, std::move(body)));
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(timeouts_tests)
+
+BOOST_AUTO_TEST_CASE(b2_a_past_deadline_and_a_body_that_blocks_take_two_passes) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    const Ending zero = co_await within(0, [] { return waits(Future<>()); });
+    const Ending negative = co_await within(-1, [] { return waits(Future<>()); });
+    BOOST_TEST(zero.passes == 2u);
+    BOOST_TEST(zero.what() == "TimeoutError()");
+    BOOST_TEST(negative.passes == 2u);
+    BOOST_TEST(negative.what() == "TimeoutError()");
+  });
+}
+
+BOOST_AUTO_TEST_CASE(b2_a_past_deadline_and_a_bare_yield_take_one_pass) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    const Ending end = co_await within(0, []() -> Coroutine<> { co_await asyncio::sleep(0); });
+    BOOST_TEST(end.passes == 1u);
+    BOOST_TEST(end.what() == "TimeoutError()");
+  });
+}
+
+BOOST_AUTO_TEST_CASE(b2_a_body_that_does_not_block_has_no_timeout) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    const Ending end = co_await within(0, nothing);
+    BOOST_TEST(end.passes == 0u);
+    BOOST_TEST(end.what() == "None");
+    BOOST_TEST(current_task().cancelling() == 0);
+  });
+  BOOST_TEST(loop.idle());
+}
+
+BOOST_AUTO_TEST_CASE(rule_74_expiry_cancels_the_body_and_becomes_a_timeout_error) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    std::string seen;
+    const Ending end = co_await within(2, [&]() -> Coroutine<> {
+      try {
+        co_await asyncio::sleep(10);
+      } catch (const CancelledError&) {
+        seen = "cancelled";
+        throw;
+      }
+    });
+    BOOST_TEST(seen == "cancelled");
+    BOOST_TEST(end.what() == "TimeoutError()");
+    BOOST_TEST(type_name(cause(end.error)) == "CancelledError");
+    BOOST_TEST(current_task().cancelling() == 0);
+    BOOST_TEST((loop.time() == 2));
+    co_await asyncio::sleep(1);  // the task is not cancelled any more
+  });
+}
+
+BOOST_AUTO_TEST_CASE(rule_74_a_body_in_time_gives_its_value_and_the_timer_goes) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    const int value = co_await timeout(5, [] { return sleeps(1, 3); });
+    const auto owned = co_await timeout(
+        5, [&]() -> Coroutine<std::unique_ptr<int>> { co_return std::make_unique<int>(4); });
+    BOOST_TEST(value == 3);
+    BOOST_TEST(*owned == 4);
+  });
+  BOOST_TEST(loop.idle());
+  BOOST_TEST((loop.time() == 1));
+}
+
+BOOST_AUTO_TEST_CASE(rule_74_without_a_delay_there_is_no_limit) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    const Ending end = co_await within(std::nullopt, [] { return sleeps(1e6, 0); });
+    BOOST_TEST(end.what() == "None");
+  });
+}
+
+BOOST_AUTO_TEST_CASE(co9_timeout_at_takes_a_point_of_loop_time) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    co_await asyncio::sleep(10);
+    const Ending late =
+        co_await ending(timeout_at(loop.time() + 2, [] { return sleeps(100, 0); }));
+    BOOST_TEST(late.what() == "TimeoutError()");
+    BOOST_TEST((loop.time() == 12));
+    const Ending past = co_await ending(timeout_at(TimePoint(1), [] { return sleeps(100, 0); }));
+    BOOST_TEST(past.what() == "TimeoutError()");
+    BOOST_TEST((loop.time() == 12));
+    const Ending none = co_await ending(timeout_at(std::nullopt, [] { return sleeps(100, 0); }));
+    BOOST_TEST(none.what() == "None");
+  });
+}
+
+BOOST_AUTO_TEST_CASE(rule_74_a_body_that_ends_normally_in_spite_of_the_expiry_is_no_error) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    const int value = co_await timeout(1, [](Timeout& scope) -> Coroutine<int> {
+      try {
+        co_await asyncio::sleep(10);
+      } catch (const CancelledError&) {
+      }
+      BOOST_TEST(scope.expired());
+      co_return 5;
+    });
+    BOOST_TEST(value == 5);
+    BOOST_TEST(current_task().cancelling() == 0);
+  });
+}
+
+BOOST_AUTO_TEST_CASE(rule_74_another_exception_comes_out_as_it_is) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    const Ending at_once = co_await within(1, [] { return fails("x"); });
+    const Ending expired = co_await within(1, []() -> Coroutine<> {
+      try {
+        co_await asyncio::sleep(10);
+      } catch (const CancelledError&) {
+        throw ValueError("y");
+      }
+    });
+    BOOST_TEST(at_once.what() == "ValueError('x')");
+    BOOST_TEST(expired.what() == "ValueError('y')");
+    BOOST_TEST(current_task().cancelling() == 0);
+  });
+}
+
+BOOST_AUTO_TEST_CASE(rule_74_a_cancelled_error_of_the_body_is_no_expiry) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    const Ending end = co_await within(1, []() -> Coroutine<> {
+      throw CancelledError("mine");
+      co_return;
+    });
+    BOOST_TEST(end.what() == "CancelledError('mine')");
+  });
+  BOOST_TEST(loop.idle());
+}
+
+BOOST_AUTO_TEST_CASE(rule_75_nested_the_scope_that_expired_converts) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    std::string inner;
+    const Ending outer = co_await within(5, [&]() -> Coroutine<> {
+      const Ending end = co_await within(1, [] { return sleeps(10, 0); });
+      inner = end.what();
+      co_await asyncio::sleep(1);
+    });
+    BOOST_TEST(inner == "TimeoutError()");
+    BOOST_TEST(outer.what() == "None");
+    BOOST_TEST((loop.time() == 2));
+  });
+}
+
+BOOST_AUTO_TEST_CASE(rule_75_nested_the_outer_expiry_passes_through_the_inner_scope) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    std::string inner;
+    const Ending outer = co_await within(1, [&]() -> Coroutine<> {
+      const Ending end = co_await within(5, [] { return sleeps(10, 0); });
+      inner = end.what();
+      std::rethrow_exception(end.error);
+    });
+    BOOST_TEST(inner == "CancelledError()");
+    BOOST_TEST(outer.what() == "TimeoutError()");
+    BOOST_TEST((loop.time() == 1));
+  });
+}
+
+BOOST_AUTO_TEST_CASE(rule_75_when_both_expire_in_one_pass_the_outer_wins) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    std::string inner;
+    const Ending outer = co_await within(1, [&]() -> Coroutine<> {
+      const Ending end = co_await within(1, [] { return sleeps(10, 0); });
+      inner = end.what();
+      std::rethrow_exception(end.error);
+    });
+    BOOST_TEST(inner == "CancelledError()");
+    BOOST_TEST(outer.what() == "TimeoutError()");
+    BOOST_TEST(current_task().cancelling() == 0);
+  });
+}
+
+BOOST_AUTO_TEST_CASE(rule_75_a_cancellation_from_outside_wins_over_the_expiry) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    Task<> task;
+    task = create_task([&]() -> Coroutine<> {
+      co_await timeout(1, [&]() -> Coroutine<> {
+        loop.call_later(1, [&] { task.cancel("outside"); });
+        co_await asyncio::sleep(10);
+      });
+    });
+    const Ending end = co_await ending(task);
+    BOOST_TEST(type_name(end.error) == "CancelledError");
+    BOOST_TEST(task.cancelling() == 1);
+  });
+}
+
+BOOST_AUTO_TEST_CASE(rule_75_requests_from_before_the_scope_do_not_count) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    const auto task = create_task([]() -> Coroutine<> {
+      try {
+        co_await asyncio::sleep(10);
+      } catch (const CancelledError&) {
+      }
+      co_await timeout(1, [] { return sleeps(10, 0); });
+    });
+    co_await asyncio::sleep(0);
+    task.cancel();
+    const Ending end = co_await ending(task);
+    BOOST_TEST(end.what() == "TimeoutError()");
+    BOOST_TEST(task.cancelling() == 1);
+  });
+}
+
+BOOST_AUTO_TEST_CASE(rule_76_the_deadline_may_be_moved) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    const Ending later = co_await within(1, [&](Timeout& scope) -> Coroutine<> {
+      BOOST_TEST((scope.when() == loop.time() + 1));
+      scope.reschedule(loop.time() + 5);
+      BOOST_TEST((scope.when() == loop.time() + 5));
+      co_await asyncio::sleep(3);
+      BOOST_TEST(!scope.expired());
+    });
+    BOOST_TEST(later.what() == "None");
+    const Ending sooner = co_await within(100, [&](Timeout& scope) -> Coroutine<> {
+      scope.reschedule(loop.time());
+      co_await asyncio::sleep(1);
+    });
+    BOOST_TEST(sooner.what() == "TimeoutError()");
+    const Ending never = co_await within(1, [&](Timeout& scope) -> Coroutine<> {
+      scope.reschedule(std::nullopt);
+      BOOST_TEST(!scope.when());
+      co_await asyncio::sleep(50);
+    });
+    BOOST_TEST(never.what() == "None");
+    BOOST_TEST((loop.time() == 53));
+  });
+  BOOST_TEST(loop.idle());
+}
+
+BOOST_AUTO_TEST_CASE(rule_76_wrong_states_are_runtime_errors) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    Timeout scope(std::nullopt);
+    const auto move = [&] { scope.reschedule(loop.time() + 1); };
+    BOOST_TEST(thrown_by(move) == "RuntimeError('Timeout has not been entered')");
+    BOOST_TEST(to_string(scope) == "<Timeout [created]>");
+    scope.enter();
+    BOOST_TEST(to_string(scope) == "<Timeout [active] when=None>");
+    BOOST_TEST(thrown_by([&] { scope.enter(); }) ==
+               "RuntimeError('Timeout has already been entered')");
+    scope.exit(nullptr);
+    BOOST_TEST(thrown_by(move) == "RuntimeError('Cannot change state of finished Timeout')");
+    BOOST_TEST(thrown_by([&] { scope.enter(); }) ==
+               "RuntimeError('Timeout has already been entered')");
+    BOOST_TEST(to_string(scope) == "<Timeout [finished]>");
+    co_return;
+  });
+}
+
+BOOST_AUTO_TEST_CASE(rule_76_after_the_expiry_the_deadline_stays) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    Timeout scope(loop.time() + 1.5);
+    scope.enter();
+    BOOST_TEST(to_string(scope) == "<Timeout [active] when=1.5>");
+    std::exception_ptr error;
+    try {
+      co_await asyncio::sleep(10);
+    } catch (const CancelledError&) {
+      error = std::current_exception();
+    }
+    const auto move = [&] { scope.reschedule(loop.time() + 1); };
+    BOOST_TEST(scope.expired());
+    BOOST_TEST(to_string(scope) == "<Timeout [expiring]>");
+    BOOST_TEST(thrown_by(move) == "RuntimeError('Cannot change state of expiring Timeout')");
+    BOOST_TEST(thrown_by([&] { scope.exit(error); }) == "TimeoutError()");
+    BOOST_TEST(scope.expired());
+    BOOST_TEST(to_string(scope) == "<Timeout [expired]>");
+    BOOST_TEST(thrown_by(move) == "RuntimeError('Cannot change state of expired Timeout')");
+  });
+}
+
+BOOST_AUTO_TEST_CASE(rule_74_it_needs_a_task) {
+  Loop loop;
+  std::string text;
+  loop.call_soon([&] {
+    Timeout scope(std::nullopt);
+    text = thrown_by([&] { scope.enter(); });
+  });
+  loop.pass();
+  BOOST_TEST(text == "RuntimeError('Timeout should be used inside a task')");
+}
+
+BOOST_AUTO_TEST_CASE(the_callable_lives_until_it_is_done) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    const auto make = [] {
+      const auto body = [kept = Counted(6)]() -> Coroutine<int> {
+        co_await asyncio::sleep(1);
+        co_return kept.value;
+      };
+      return timeout(5, body);
+    };
+    const int value = co_await make();
+    BOOST_TEST(value == 6);
+    BOOST_TEST(Counted::alive == 0);
+  });
+}
+
+BOOST_AUTO_TEST_CASE(nothing_is_left_behind_wherever_it_is_cancelled) {
+  cancel_everywhere([](Loop&) -> Coroutine<> {
+    const Counted local;
+    const Counted value = co_await timeout(5, [] { return counted(1); });
+    const Ending late = co_await within(1, [] {
+      return timeout(2, [] { return counted(9); });
+    });
+    if (isinstance<CancelledError>(late.error)) std::rethrow_exception(late.error);
+    const Ending at_once = co_await within(0, [] { return counted(9); });
+    if (isinstance<CancelledError>(at_once.error)) std::rethrow_exception(at_once.error);
+  });
+}
+
+BOOST_AUTO_TEST_SUITE_END()
