@@ -39,7 +39,9 @@ Scheduler& TaskGroupState::check_accepting() const {
 }
 
 void TaskGroupState::add(const AnyTask& task) {
-  // Also of an eager task that is done: what it failed of shall not cancel the step that made it.
+  // An eager task that is done is none of the children. But what it failed of waits for its turn in
+  // the queue: it shall not cancel the step that made it.
+  if (task.done() && !task.state()->failed()) return;
   children_.push_back(task);
   task.state()->add_callback(*new Child(Ref<TaskGroupState>(this), task), false);
   // An eager task may have cancelled the group before it became a child.

@@ -464,12 +464,15 @@ auto wait(Range&& futures, WaitOptions options = {}) {
 
 namespace detail {
 
+// Nothing here is called wait_for: a call of asyncio's own with an awaitable of this namespace,
+// such as what Lock::acquire() gives, would find both.
+
 /// Asks the future to be cancelled and waits until it is done. The future is not done.
 Coroutine<> cancel_and_wait(AnyFuture future);
 [[noreturn]] void throw_timeout_error(std::exception_ptr cause);
 
 template <class A>
-Coroutine<await_result<A>> wait_for(A awaitable, std::optional<Duration> timeout) {
+Coroutine<await_result<A>> wait_at_most(A awaitable, std::optional<Duration> timeout) {
   using T = await_result<A>;
   if (timeout && *timeout <= Duration()) {
     auto future = ensure_future(running_scheduler(), std::move(awaitable));
@@ -521,7 +524,7 @@ Coroutine<await_result<A>> wait_for(A awaitable, std::optional<Duration> timeout
 /// Cancelling the caller cancels the awaitable. Python: asyncio.wait_for.
 template <Awaitable A>
 auto wait_for(A&& awaitable, std::optional<Duration> timeout) {
-  return detail::wait_for<std::remove_cvref_t<A>>(std::forward<A>(awaitable), timeout);
+  return detail::wait_at_most<std::remove_cvref_t<A>>(std::forward<A>(awaitable), timeout);
 }
 
 // -- shield

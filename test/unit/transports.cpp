@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <boost/asio/io_context.hpp>
 #include <boost/test/unit_test.hpp>
 
 #include <asyncio/contextvars.hpp>
@@ -1061,6 +1062,27 @@ BOOST_AUTO_TEST_CASE(a_transport_outlives_its_loop_harmlessly) {
   BOOST_TEST(protocol->events == Events{"made"});
   transport->write("x");
   transport->close();
+}
+
+BOOST_AUTO_TEST_CASE(a_guest_on_somebody_elses_io_context_serves_its_transports) {
+  boost::asio::io_context io;
+  std::shared_ptr<Transport> transport;
+  auto protocol = std::make_shared<Recorder>();
+  auto [ours, theirs] = Socket::pair();
+  {
+    EventLoop loop(io);
+    transport =
+        detail::make_stream_transport(loop.core(), std::move(ours), protocol, nullptr, {}, nullptr);
+    theirs.send("ping");
+    protocol->on_data = [&] { protocol->transport->write("pong"); };
+    while (protocol->data.empty()) io.run_one();
+    BOOST_TEST(theirs.recv(10) == "pong");
+  }
+  BOOST_TEST(theirs.recv(10).empty());
+  io.poll();  // the aborted wait finds nothing to do
+  transport->write("x");
+  BOOST_TEST(protocol->events == (Events{"made", "data 4"}));
+  protocol->on_data = nullptr;
 }
 
 // -- the rest
