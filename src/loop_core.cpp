@@ -72,13 +72,9 @@ void ForeignQueue::drain() {
 }
 
 void ForeignQueue::close() noexcept {
-  ReadyList dropped;  // outside of the lock: a callback's destructor may call us
-  {
-    const std::lock_guard lock(mutex_);
-    core_ = nullptr;
-    dropped.splice_back(nodes_);
-  }
-  while (!dropped.empty()) dropped.pop_front().drop();
+  const std::lock_guard lock(mutex_);
+  core_->push(nodes_);
+  core_ = nullptr;
 }
 
 // -- LoopCore
@@ -129,15 +125,18 @@ void LoopCore::run_forever() {
   check_runnable();
   const Running running(*this);
   struct Attending {  // in a guest: it is us who see to the queue now, not a posted pump
-    explicit Attending(LoopCore& core) noexcept
-        : core(core), outer(std::exchange(core.attended_, true)) {}
+    explicit Attending(LoopCore& core) noexcept : core(core) { core.attended_ = true; }
     ~Attending() {
       core.stopping_ = false;
-      core.attended_ = outer;
-      if (!outer && core.has_ready()) core.attend();
+      if (core.owned_context_) return;
+      // A pump that was posted before may have found us running, and be gone.
+      core.attended_ = false;
+      if (core.has_ready())
+        core.attend();
+      else
+        core.arm_timer();
     }
     LoopCore& core;
-    bool outer;
   } const attending(*this);
   const auto work = boost::asio::make_work_guard(*context_);
   context_->restart();
@@ -253,12 +252,10 @@ void LoopCore::close() {
     resource.unregister();
     resource.loop_closing();
   }
-  foreign_->close();
   timer_.reset();
-  do {  // the destructors of callbacks may make tasks, those of tasks may queue callbacks
-    drop_all();
-    abandon_tasks();
-  } while (has_ready());
+  drop_everything();
+  foreign_->close();
+  drop_everything();
   closed_ = true;
   exception_handler = nullptr;
   task_factory = nullptr;
@@ -267,6 +264,15 @@ void LoopCore::close() {
 
 void LoopCore::abandon_tasks() noexcept {
   while (tasks.next != &tasks) TaskBase::from_links(*tasks.next).abandon();
+}
+
+// The destructors of callbacks may make tasks, those of tasks may queue callbacks.
+void LoopCore::drop_everything() noexcept {
+  do {
+    drop_all();
+    abandon_tasks();
+    foreign_->drain();
+  } while (has_ready());
 }
 
 void LoopCore::facade_destroyed() noexcept {

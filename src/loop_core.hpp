@@ -51,7 +51,7 @@ class ForeignQueue : public std::enable_shared_from_this<ForeignQueue> {
   bool push(ReadyNode& node);
   /// The loop's thread: hands everything to the ready queue.
   void drain();
-  /// The loop's thread: no more; drops what is there.
+  /// The loop's thread: takes no more; hands over what is there.
   void close() noexcept;
   /// The loop's thread.
   bool open() const noexcept { return core_ != nullptr; }
@@ -128,6 +128,7 @@ class LoopCore final : public Scheduler {
   void pump();
   void arm_timer();
   void abandon_tasks() noexcept;
+  void drop_everything() noexcept;
   boost::asio::thread_pool& threads();
 
   std::unique_ptr<boost::asio::io_context> owned_context_;  // null in a guest

@@ -86,6 +86,27 @@ Value call_at(M& m, F& f, const S& s) {
   return Value::object(m.loop().call_at(options, when, m.callback(f, s)));
 }
 
+Value new_condition(M& m, F& f, const S& s) {
+  return Value::object(s.contains("lock") ? Condition(m.read(f, s, "lock").as<Lock>())
+                                          : Condition());
+}
+
+int units(M& m, F& f, const S& s) {
+  return s.contains("value") ? static_cast<int>(m.value(f, s, "value").integer()) : 1;
+}
+
+struct SmallerFirst {
+  bool operator()(const Value& a, const Value& b) const { return Value::less(a, b); }
+};
+
+Value new_queue(M& m, F& f, const S& s) {
+  const int maxsize = s.contains("maxsize") ? static_cast<int>(m.value(f, s, "maxsize").integer()) : 0;
+  const std::string kind = text_of(s, "kind").value_or("fifo");
+  return Value::object(kind == "priority" ? PriorityQueue<Value, SmallerFirst>(maxsize)
+                       : kind == "lifo"   ? LifoQueue<Value>(maxsize)
+                                          : Queue<Value>(maxsize));
+}
+
 using Variable = ContextVar<Value>;
 
 Value new_variable(M& m, F& f, const S& s) {
@@ -120,7 +141,7 @@ const std::pair<std::string_view, Action> actions[] = {
     {"stop", {[](M& m, F&, const S&) { return m.loop().stop(), Value(); }}},
     {"is_running", {[](M& m, F&, const S&) { return Value(m.loop().is_running()); }}},
     {"set_task_factory",
-     {[](M& m, F& f, const S& s) { return m.set_eager(m.value(f, s, "eager").truthy()), Value(); }}},
+     {[](M& m, F& f, const S& s) { return m.set_eager(bool(m.value(f, s, "eager"))), Value(); }}},
 
     {"spawn", {spawn, quiet}},
     {"ensure_future", {ensure_future, quiet}},
@@ -167,6 +188,59 @@ const std::pair<std::string_view, Action> actions[] = {
     {"lock", {[](M&, F&, const S&) { return Value::object(Lock()); }, quiet}},
     {"lock.release", {[](M& m, F& f, const S& s) { return on<Lock>(m, f, s).release(), Value(); }}},
     {"lock.locked", {[](M& m, F& f, const S& s) { return Value(on<Lock>(m, f, s).locked()); }}},
+
+    {"event", {[](M&, F&, const S&) { return Value::object(Event()); }, quiet}},
+    {"event.set", {[](M& m, F& f, const S& s) { return on<Event>(m, f, s).set(), Value(); }}},
+    {"event.clear", {[](M& m, F& f, const S& s) { return on<Event>(m, f, s).clear(), Value(); }}},
+    {"event.is_set", {[](M& m, F& f, const S& s) { return Value(on<Event>(m, f, s).is_set()); }}},
+    {"condition", {new_condition, quiet}},
+    {"condition.release",
+     {[](M& m, F& f, const S& s) { return on<Condition>(m, f, s).release(), Value(); }}},
+    {"condition.locked",
+     {[](M& m, F& f, const S& s) { return Value(on<Condition>(m, f, s).locked()); }}},
+    {"condition.notify",
+     {[](M& m, F& f, const S& s) {
+       const std::size_t count = s.contains("n") ? m.value(f, s, "n").integer() : 1;
+       return on<Condition>(m, f, s).notify(count), Value();
+     }}},
+    {"condition.notify_all",
+     {[](M& m, F& f, const S& s) { return on<Condition>(m, f, s).notify_all(), Value(); }}},
+    {"semaphore",
+     {[](M& m, F& f, const S& s) { return Value::object(Semaphore(units(m, f, s))); }, quiet}},
+    {"bounded_semaphore",
+     {[](M& m, F& f, const S& s) {
+        return Value::object(Semaphore(BoundedSemaphore(units(m, f, s))));
+      },
+      quiet}},
+    {"semaphore.release",
+     {[](M& m, F& f, const S& s) { return on<Semaphore>(m, f, s).release(), Value(); }}},
+    {"semaphore.locked",
+     {[](M& m, F& f, const S& s) { return Value(on<Semaphore>(m, f, s).locked()); }}},
+    {"barrier",
+     {[](M& m, F& f, const S& s) {
+        return Value::object(Barrier(static_cast<int>(m.value(f, s, "parties").integer())));
+      },
+      quiet}},
+    {"barrier.n_waiting",
+     {[](M& m, F& f, const S& s) { return Value(on<Barrier>(m, f, s).n_waiting()); }}},
+    {"barrier.broken", {[](M& m, F& f, const S& s) { return Value(on<Barrier>(m, f, s).broken()); }}},
+
+    {"queue", {new_queue, quiet}},
+    {"queue.put_nowait",
+     {[](M& m, F& f, const S& s) {
+       return on<Queue<Value>>(m, f, s).put_nowait(m.value(f, s, "value")), Value();
+     }}},
+    {"queue.get_nowait",
+     {[](M& m, F& f, const S& s) { return on<Queue<Value>>(m, f, s).get_nowait(); }}},
+    {"queue.task_done",
+     {[](M& m, F& f, const S& s) { return on<Queue<Value>>(m, f, s).task_done(), Value(); }}},
+    {"queue.qsize", {[](M& m, F& f, const S& s) { return Value(on<Queue<Value>>(m, f, s).qsize()); }}},
+    {"queue.empty", {[](M& m, F& f, const S& s) { return Value(on<Queue<Value>>(m, f, s).empty()); }}},
+    {"queue.full", {[](M& m, F& f, const S& s) { return Value(on<Queue<Value>>(m, f, s).full()); }}},
+    {"queue.shutdown",
+     {[](M& m, F& f, const S& s) {
+       return on<Queue<Value>>(m, f, s).shutdown(bool(m.value(f, s, "immediate"))), Value();
+     }}},
 
     {"contextvar", {new_variable, quiet}},
     {"var.get", {get_variable}},

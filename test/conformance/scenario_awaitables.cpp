@@ -76,8 +76,15 @@ Value wait_for(M& m, F& f, const S& s) {
   return Value::object(asyncio::wait_for(std::move(given.as<Coroutine>()), timeout));
 }
 
-Value acquire_lock(M& m, F& f, const S& s) {
-  return Value::object(as_value(on<Lock>(m, f, s).acquire()));
+Value wait_for_condition(M& m, F& f, const S& s) {
+  const auto until = [&m, frame = f.shared_from_this(), &s] { return m.value(*frame, s, "until"); };
+  return Value::object(on<Condition>(m, f, s).wait_for(until));
+}
+
+/// The object that an operation of the library gave, as a coroutine.
+template <class A>
+Value lazily(A awaitable) {
+  return Value::object(as_value(std::move(awaitable)));
 }
 
 // -- futures
@@ -129,7 +136,7 @@ Value gather(M& m, F& f, const S& s) {
     else
       children.push_back(detail::gather_child(*loop, std::move(child.as<Coroutine>())));
   }
-  const bool return_exceptions = m.value(f, s, "return_exceptions").truthy();
+  const bool return_exceptions(m.value(f, s, "return_exceptions"));
   return Value::object(Future(detail::Ref<detail::FutureBase>(
       detail::adopt_ref, new Gathered(*loop, std::move(children), return_exceptions))));
 }
@@ -142,7 +149,23 @@ const std::pair<std::string_view, AwaitableOperation> awaitables[] = {
     {"wait", wait},
     {"wait_for", wait_for},
     {"shield", shield},
-    {"lock.acquire", acquire_lock},
+    {"lock.acquire", [](M& m, F& f, const S& s) { return lazily(on<Lock>(m, f, s).acquire()); }},
+    {"event.wait", [](M& m, F& f, const S& s) { return lazily(on<Event>(m, f, s).wait()); }},
+    {"condition.acquire",
+     [](M& m, F& f, const S& s) { return lazily(on<Condition>(m, f, s).acquire()); }},
+    {"condition.wait", [](M& m, F& f, const S& s) { return lazily(on<Condition>(m, f, s).wait()); }},
+    {"condition.wait_for", wait_for_condition},
+    {"semaphore.acquire",
+     [](M& m, F& f, const S& s) { return lazily(on<Semaphore>(m, f, s).acquire()); }},
+    {"barrier.wait", [](M& m, F& f, const S& s) { return lazily(on<Barrier>(m, f, s).wait()); }},
+    {"barrier.reset", [](M& m, F& f, const S& s) { return lazily(on<Barrier>(m, f, s).reset()); }},
+    {"barrier.abort", [](M& m, F& f, const S& s) { return lazily(on<Barrier>(m, f, s).abort()); }},
+    {"queue.get", [](M& m, F& f, const S& s) { return lazily(on<Queue<Value>>(m, f, s).get()); }},
+    {"queue.put",
+     [](M& m, F& f, const S& s) {
+       return lazily(on<Queue<Value>>(m, f, s).put(m.value(f, s, "value")));
+     }},
+    {"queue.join", [](M& m, F& f, const S& s) { return lazily(on<Queue<Value>>(m, f, s).join()); }},
 };
 
 // -- contexts
@@ -174,8 +197,9 @@ Block with_task_group(M&, F&, const S&, const Body& body) {
       [&body](TaskGroup& group) { return body(Value::object(TaskGroup(group))); });
 }
 
-// Not Lock::scoped(): its guard is silent when the body has released the lock, Python is not.
-Block hold_lock(Lock lock, const Body& body) {
+// Not scoped(): its guard is silent when the body has released the lock, Python is not.
+template <class L>
+Block hold(L lock, const Body& body) {
   co_await lock.acquire();
   Completion completion;
   std::exception_ptr error;
@@ -189,15 +213,28 @@ Block hold_lock(Lock lock, const Body& body) {
   co_return completion;
 }
 
+template <class L>
 Block with_lock(M& m, F& f, const S& what, const Body& body) {
-  return hold_lock(on<Lock>(m, f, what), body);
+  return hold(on<L>(m, f, what), body);
+}
+
+Block pass_barrier(Barrier barrier, const Body& body) {
+  const int index = co_await barrier.wait();
+  co_return co_await body(Value(index));
+}
+
+Block with_barrier(M& m, F& f, const S& what, const Body& body) {
+  return pass_barrier(on<Barrier>(m, f, what), body);
 }
 
 const std::pair<std::string_view, ContextOperation> contexts[] = {
     {"timeout", with_timeout},
     {"timeout_at", with_timeout_at},
     {"taskgroup", with_task_group},
-    {"lock", with_lock},
+    {"lock", with_lock<Lock>},
+    {"condition", with_lock<Condition>},
+    {"semaphore", with_lock<Semaphore>},
+    {"barrier", with_barrier},
 };
 
 // -- drivers

@@ -186,7 +186,7 @@ Value Interpreter::value(const Frame& frame, const json::value& expression) cons
   if (operation == "get") return read(frame, std::string_view(operand.as_string()));
   const Value given = value(frame, operand);
   if (operation == "now") return time() + Duration(given.integer());
-  if (operation == "not") return !given.truthy();
+  if (operation == "not") return !given;
   const List* const list = std::get_if<List>(&given.data());
   if (operation == "len") return list ? list->size() : given.text().size();
   if (!list || list->size() != 2) throw TypeError(std::string(operation) + " needs two operands");
@@ -196,8 +196,8 @@ Value Interpreter::value(const Frame& frame, const json::value& expression) cons
   if (operation == "sub") return left.integer() - right.integer();
   if (operation == "eq") return left == right;
   if (operation == "lt") return Value::less(left, right);
-  if (operation == "and") return left.truthy() ? right : left;
-  if (operation == "or") return left.truthy() ? left : right;
+  if (operation == "and") return left ? right : left;
+  if (operation == "or") return left ? left : right;
   throw TypeError("unknown expression " + std::string(operation));
 }
 
@@ -226,12 +226,13 @@ List Interpreter::awaitables(Frame& frame, const json::value& expressions) {
 
 // -- functions
 
-Frame Interpreter::new_frame(std::string_view fn, const List& arguments, std::string who) const {
-  Frame frame{.who = std::move(who)};
+std::shared_ptr<Frame> Interpreter::new_frame(std::string_view fn, const List& arguments,
+                                              const std::string& who) const {
+  auto frame = std::make_shared<Frame>(who);
   const Step& function = scenario_.at("fns").at(fn).as_object();
   const Steps& parameters = steps_of(function, "params");
   for (std::size_t i = 0; i != std::min(parameters.size(), arguments.size()); ++i)
-    frame.variables.emplace(parameters[i].as_string(), arguments[i]);
+    frame->variables.emplace(parameters[i].as_string(), arguments[i]);
   return frame;
 }
 
@@ -257,14 +258,14 @@ Callback Interpreter::callback(const Frame& frame, const Step& step) {
 }
 
 Coroutine Interpreter::run_coroutine(std::string fn, List arguments, std::string who) {
-  Frame frame = new_frame(fn, arguments, who);
+  const std::shared_ptr<Frame> frame = new_frame(fn, arguments, who);
   label(Value::object(Future(current_task().state())), who);
   emit(who, "begin");
   const Steps& steps = steps_of(scenario_.at("fns").at(fn).as_object(), "body");
   Completion completion;
   std::exception_ptr error;
   try {
-    completion = co_await block(frame, steps, "");
+    completion = co_await block(*frame, steps, "");
   } catch (...) {
     error = std::current_exception();
   }
@@ -278,12 +279,12 @@ Coroutine Interpreter::run_coroutine(std::string fn, List arguments, std::string
 }
 
 void Interpreter::run_plain(std::string_view fn, const List& arguments, const std::string& who) {
-  Frame frame = new_frame(fn, arguments, who);
+  const std::shared_ptr<Frame> frame = new_frame(fn, arguments, who);
   emit(who, "begin");
   try {
     int index = 0;
     for (const json::value& step : steps_of(scenario_.at("fns").at(fn).as_object(), "body"))
-      action(frame, step.as_object(), std::to_string(index++));
+      action(*frame, step.as_object(), std::to_string(index++));
   } catch (...) {
     emit(who, "end ! " + show_exception(std::current_exception()));
     throw;
@@ -376,7 +377,7 @@ Interpreter::Block Interpreter::do_try(Frame& frame, const Step& step, std::stri
 }
 
 Interpreter::Block Interpreter::do_if(Frame& frame, const Step& step, std::string path) {
-  const bool truth = value(frame, step, "cond").truthy();
+  const bool truth(value(frame, step, "cond"));
   const std::string prefix = path + (truth ? ".t" : ".e");
   return block(frame, steps_of(step, truth ? "then" : "else"), prefix);
 }
@@ -393,7 +394,7 @@ Interpreter::Block Interpreter::do_repeat(Frame& frame, const Step& step, std::s
 }
 
 Interpreter::Block Interpreter::do_while(Frame& frame, const Step& step, std::string path) {
-  while (value(frame, step, "cond").truthy()) {
+  while (value(frame, step, "cond")) {
     const Completion completion = co_await block(frame, steps_of(step, "body"), path + ".b");
     if (completion) co_return completion;
   }
@@ -520,7 +521,8 @@ std::string Interpreter::run() {
 std::string_view Interpreter::run_script() {
   static const json::value run_main = json::parse(
       R"([{"op": "run_until_complete", "of": {"op": "call", "fn": "main"}}])");
-  Frame frame{.who = "script"};
+  const auto shared_frame = std::make_shared<Frame>("script");
+  Frame& frame = *shared_frame;
   if (text_of(scenario_, "task_factory") == "eager") set_eager(true);
   for (const json::value& item : steps_of(scenario_, "setup")) {
     const Step& step = item.as_object();

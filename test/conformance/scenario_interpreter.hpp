@@ -25,11 +25,12 @@ using Steps = boost::json::array;
 /// What a block of steps came to: the value of a `return`, or nothing.
 using Completion = std::optional<Value>;
 
-/// One running function: its label and its local variables.
-struct Frame {
-  std::string who;
-  std::map<std::string, Value, std::less<>> variables{};
-  std::exception_ptr handling{};  // by the innermost except clause
+/// One running function: its label and its local variables. Closures may outlive the function.
+struct Frame : std::enable_shared_from_this<Frame> {
+  explicit Frame(std::string who) : who(std::move(who)) {}
+  const std::string who;
+  std::map<std::string, Value, std::less<>> variables;
+  std::exception_ptr handling;  // by the innermost except clause
 };
 
 /// The callback that a plain function of a scenario makes; copies are the same callback.
@@ -113,7 +114,8 @@ class Interpreter : private asyncio::LoopObserver {
   // -- names
   void store(Frame& frame, const Step& step, const Value& value, std::string_view field = "to");
   std::string instance(const Step& step);
-  Frame new_frame(std::string_view fn, const List& arguments, std::string who) const;
+  std::shared_ptr<Frame> new_frame(std::string_view fn, const List& arguments,
+                                   const std::string& who) const;
 
   // -- functions and steps
   Coroutine run_coroutine(std::string fn, List arguments, std::string who);

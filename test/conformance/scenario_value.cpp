@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "scenario_value.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <map>
 
@@ -10,7 +11,7 @@ using namespace asyncio;
 
 // -- values
 
-bool Value::truthy() const {
+Value::operator bool() const {
   struct {
     bool operator()(std::monostate) const { return false; }
     bool operator()(bool value) const { return value; }
@@ -46,6 +47,9 @@ bool operator==(const Value& a, const Value& b) {
 
 bool Value::less(const Value& a, const Value& b) {
   if (std::holds_alternative<std::string>(a.data_)) return a.text() < b.text();
+  if (const auto *left = std::get_if<List>(&a.data_), *right = std::get_if<List>(&b.data_);
+      left && right)
+    return std::ranges::lexicographical_compare(*left, *right, Value::less);
   return a.integer() < b.integer();
 }
 

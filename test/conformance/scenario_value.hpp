@@ -69,7 +69,8 @@ class Value {
 
   const Data& data() const noexcept { return data_; }
   bool is_null() const noexcept { return std::holds_alternative<std::monostate>(data_); }
-  bool truthy() const;
+  /// As Python's bool().
+  explicit operator bool() const;
   /// Null if it is no object.
   const void* identity() const noexcept;
 
@@ -91,7 +92,7 @@ class Value {
   const std::string& text() const;
 
   friend bool operator==(const Value& a, const Value& b);
-  /// Of integers, or of texts; TypeError otherwise.
+  /// Of integers, texts, or lists of them; TypeError otherwise.
   static bool less(const Value& a, const Value& b);
 
  private:

@@ -26,7 +26,7 @@ Coroutine<> holder(Lock lock, Lines& log, std::string name, int passes = 1) {
 std::string shape(std::string repr) {
   const auto at = repr.find(" at 0x");
   if (at == std::string::npos) return repr;
-  return repr.erase(at + 4, repr.find(' ', at + 4) - at - 4);
+  return repr.erase(at + 3, repr.find(' ', at + 4) - at - 3);
 }
 
 }  // namespace
@@ -306,9 +306,9 @@ BOOST_AUTO_TEST_CASE(it_is_printed_as_in_python) {
 BOOST_AUTO_TEST_CASE(nothing_is_left_behind_wherever_one_of_them_is_cancelled) {
   for (int victim = 0; victim != 3; ++victim) {
     BOOST_TEST_CONTEXT("victim " << victim) {
-      cancel_everywhere([victim](Loop&) -> Coroutine<> {
+      Lines log;
+      cancel_everywhere([victim, &log](Loop&) -> Coroutine<> {
         const Lock lock;
-        Lines log;
         const std::vector tasks{create_task(holder(lock, log, "a", 2)),
                                 create_task(holder(lock, log, "b", 2)),
                                 create_task(holder(lock, log, "c", 2))};

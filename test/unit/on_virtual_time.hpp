@@ -170,7 +170,7 @@ std::uint64_t cancel_everywhere(Body body) {
           loop.run_until_complete(task);
         } catch (const CancelledError&) {
         }
-        loop.pass();
+        loop.pass(20);
         BOOST_TEST(all_tasks(loop).empty());
         BOOST_TEST(loop.idle());
         BOOST_TEST(loop.reports == Lines());

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: BSL-1.0
+// What the loop itself costs: bench_loop WORKLOAD [N] prints "RESULT workload ops value unit";
+// bench_loop list prints the names. N is the number of operations.
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <asyncio/asyncio.hpp>
+
+namespace {
+
+using asyncio::Coroutine;
+
+double now() {
+  const auto time = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::duration<double>(time).count();
+}
+
+double cpu_time() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+/// Bytes of this process that are in memory.
+double resident() {
+  long pages = 0;
+  std::FILE* const file = std::fopen("/proc/self/statm", "r");
+  if (!file || std::fscanf(file, "%*s %ld", &pages) != 1) std::abort();
+  std::fclose(file);
+  return static_cast<double>(pages) * static_cast<double>(::sysconf(_SC_PAGESIZE));
+}
+
+struct Measured {
+  std::uint64_t operations;
+  double value;  // per operation
+  const char* unit = "ns";
+};
+
+/// Nanoseconds per operation of what `work` does.
+template <class Clock, class Work>
+Measured timed(Clock clock, std::uint64_t operations, Work work) {
+  const double begin = clock();
+  work();
+  return {operations, (clock() - begin) * 1e9 / static_cast<double>(operations)};
+}
+
+void run_one_pass(asyncio::EventLoop& loop) {
+  loop.stop();
+  loop.run_forever();
+}
+
+// ---- callbacks
+
+struct Chain {
+  asyncio::EventLoop& loop;
+  std::uint64_t left;
+
+  void step() {
+    if (--left == 0)
+      loop.stop();
+    else
+      loop.call_soon([this] { step(); });
+  }
+};
+
+Measured chain(asyncio::EventLoop& loop, std::uint64_t n) {
+  Chain chain{loop, n};
+  loop.call_soon([&] { chain.step(); });
+  return timed(now, n, [&] { loop.run_forever(); });
+}
+
+Measured soon_chain(std::uint64_t n) {
+  asyncio::EventLoop loop;
+  return chain(loop, n);
+}
+
+class Silent : public asyncio::Protocol {};
+
+Measured soon_chain_io(std::uint64_t n) {
+  asyncio::EventLoop loop;
+  auto [ours, theirs] = asyncio::Socket::pair();
+  auto connection =
+      loop.run_until_complete(loop.create_connection(asyncio::make<Silent>(), {.sock = &ours}));
+  return chain(loop, n);
+}
+
+Measured soon_batch(std::uint64_t n) {
+  asyncio::EventLoop loop;
+  return timed(now, n, [&] {
+    std::uint64_t ran = 0;
+    for (std::uint64_t i = 0; i < n; ++i) loop.call_soon([&ran] { ++ran; });
+    loop.call_soon([&] { loop.stop(); });
+    loop.run_forever();
+    if (ran != n) std::abort();
+  });
+}
+
+// ---- tasks
+
+Coroutine<int> at_once(int value) { co_return value; }
+
+Coroutine<> gather_thousands(std::uint64_t thousands) {
+  for (std::uint64_t i = 0; i < thousands; ++i) {
+    std::vector<Coroutine<int>> group;
+    group.reserve(1000);
+    for (int k = 0; k < 1000; ++k) group.push_back(at_once(k));
+    const std::vector<int> results = co_await asyncio::gather(std::move(group));
+    if (results.back() != 999) std::abort();
+  }
+}
+
+Measured spawn_gather(std::uint64_t n) {
+  asyncio::EventLoop loop;
+  const std::uint64_t thousands = std::max<std::uint64_t>(n / 1000, 1);
+  return timed(now, thousands * 1000,
+               [&] { loop.run_until_complete(gather_thousands(thousands)); });
+}
+
+Coroutine<> yield_often(std::uint64_t times) {
+  for (std::uint64_t i = 0; i < times; ++i) co_await asyncio::sleep(0);
+}
+
+Coroutine<> yield_side_by_side(std::uint64_t tasks, std::uint64_t times) {
+  std::vector<Coroutine<>> group;
+  for (std::uint64_t i = 0; i < tasks; ++i) group.push_back(yield_often(times));
+  co_await asyncio::gather(std::move(group));
+}
+
+Measured yield(std::uint64_t n) {
+  constexpr std::uint64_t tasks = 100;
+  asyncio::EventLoop loop;
+  const std::uint64_t times = std::max<std::uint64_t>(n / tasks, 1);
+  return timed(now, tasks * times,
+               [&] { loop.run_until_complete(yield_side_by_side(tasks, times)); });
+}
+
+Coroutine<int> nested(int depth) {
+  if (depth == 0) co_return 0;
+  const int below = co_await nested(depth - 1);
+  co_return below + 1;
+}
+
+Coroutine<> nest(std::uint64_t times, int depth) {
+  for (std::uint64_t i = 0; i < times; ++i) {
+    const int reached = co_await nested(depth);
+    if (reached != depth) std::abort();
+  }
+}
+
+Measured await_depth(std::uint64_t n) {
+  constexpr int depth = 100;
+  asyncio::EventLoop loop;
+  const std::uint64_t times = std::max<std::uint64_t>(n / depth, 1);
+  return timed(now, times * depth, [&] { loop.run_until_complete(nest(times, depth)); });
+}
+
+// ---- cancelling
+
+Coroutine<> wait_below(asyncio::Future<> future, int depth) {
+  if (depth == 1)
+    co_await future;
+  else
+    co_await wait_below(std::move(future), depth - 1);
+}
+
+/// Tasks that wait, each on a future of its own, are cancelled and finish; in groups of 1000.
+Measured cancel_at_depth(std::uint64_t n, int depth) {
+  asyncio::EventLoop loop;
+  const std::uint64_t groups = std::max<std::uint64_t>(n / 1000, 1);
+  double seconds = 0;
+  for (std::uint64_t i = 0; i < groups; ++i) {
+    std::vector<asyncio::Task<>> tasks;
+    for (int k = 0; k < 1000; ++k)
+      tasks.push_back(loop.create_task(wait_below(loop.create_future(), depth)));
+    run_one_pass(loop);  // now all of them wait
+
+    const double begin = now();
+    for (const asyncio::Task<>& task : tasks) task.cancel();
+    while (!tasks.back().done()) run_one_pass(loop);
+    seconds += now() - begin;
+    if (!tasks.front().cancelled()) std::abort();
+  }
+  return {groups * 1000, seconds * 1e9 / static_cast<double>(groups * 1000)};
+}
+
+Measured cancel(std::uint64_t n) { return cancel_at_depth(n, 1); }
+Measured cancel_depth10(std::uint64_t n) { return cancel_at_depth(n, 10); }
+
+// ---- timers
+
+/// Reproducible numbers between 0 and 1.
+struct Random {
+  std::uint32_t state = 12345;
+  double operator()() {
+    state = state * 1664525 + 1013904223;
+    return static_cast<double>(state >> 8) / (1 << 24);
+  }
+};
+
+Measured timer_cancel(std::uint64_t n) {
+  asyncio::EventLoop loop;
+  std::vector<asyncio::TimerHandle> timers;
+  timers.reserve(n);
+  return timed(now, n, [&] {
+    Random random;
+    for (std::uint64_t i = 0; i < n; ++i) timers.push_back(loop.call_later(random(), [] {}));
+    for (asyncio::TimerHandle& timer : timers) timer.cancel();
+    run_one_pass(loop);
+  });
+}
+
+Measured timer_fire(std::uint64_t n) {
+  asyncio::EventLoop loop;
+  return timed(cpu_time, n, [&] {
+    Random random;
+    std::uint64_t left = n;
+    for (std::uint64_t i = 0; i < n; ++i)
+      loop.call_later(random(), [&] {
+        if (--left == 0) loop.stop();
+      });
+    loop.run_forever();
+  });
+}
+
+// ---- memory
+
+Coroutine<> wait_for_event(asyncio::Event event, std::uint64_t& waiting) {
+  ++waiting;
+  co_await event.wait();
+  --waiting;
+}
+
+Measured idle_mem(std::uint64_t n) {
+  asyncio::EventLoop loop;
+  const asyncio::Event event;
+  std::uint64_t waiting = 0;
+  const double before = resident();
+  for (std::uint64_t i = 0; i < n; ++i) loop.create_task(wait_for_event(event, waiting));
+  run_one_pass(loop);
+  if (waiting != n) std::abort();
+  const double bytes = (resident() - before) / static_cast<double>(n);
+  event.set();
+  while (waiting > 0) run_one_pass(loop);
+  return {n, bytes, "B"};
+}
+
+struct Workload {
+  std::string_view name;
+  std::uint64_t usual;  // operations
+  Measured (*run)(std::uint64_t operations);
+};
+
+constexpr Workload workloads[] = {
+    {"soon_chain", 10'000'000, soon_chain},
+    {"soon_chain_io", 10'000'000, soon_chain_io},
+    {"soon_batch", 1'000'000, soon_batch},
+    {"spawn_gather", 1'000'000, spawn_gather},
+    {"yield", 10'000'000, yield},
+    {"timer_cancel", 1'000'000, timer_cancel},
+    {"timer_fire", 200'000, timer_fire},
+    {"await_depth", 10'000'000, await_depth},
+    {"idle_mem", 1'000'000, idle_mem},
+    {"cancel", 200'000, cancel},
+    {"cancel_depth10", 50'000, cancel_depth10},
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string_view name = argc > 1 ? argv[1] : "";
+  if (name == "list") {
+    for (const Workload& workload : workloads)
+      std::printf("%.*s\n", static_cast<int>(workload.name.size()), workload.name.data());
+    return 0;
+  }
+  const auto* const workload = std::ranges::find(workloads, name, &Workload::name);
+  const std::uint64_t n = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 0;
+  if (workload == std::end(workloads) || (argc > 2 && n == 0)) {
+    std::fputs("usage: bench_loop WORKLOAD [N] | bench_loop list\n", stderr);
+    return 2;
+  }
+  const Measured measured = workload->run(n ? n : workload->usual);
+  std::printf("RESULT %s %llu %.2f %s\n", argv[1],
+              static_cast<unsigned long long>(measured.operations), measured.value, measured.unit);
+}
