@@ -14,9 +14,9 @@
 #include <asyncio/asyncio.hpp>
 
 // Characters beyond ASCII are several bytes each: the network knows bytes only.
-const std::vector<std::string> text{
-    "A text of a few lines,", "with a few characters beyond ASCII: äöü €£ 日本,",
-    "shows whether server", "and client", "understand each other."};
+const std::vector<std::string> text{"A text of a few lines,",
+                                    "with a few characters beyond ASCII: äöü €£ 日本,",
+                                    "shows whether server", "and client", "understand each other."};
 
 class EchoClient : public asyncio::Protocol {
  public:

@@ -69,8 +69,8 @@ int main(int argc, char** argv) {
   try {
     log.debug("waiting for client to complete");
     // A factory takes no arguments: make() remembers those of the protocol's constructor.
-    loop.run_until_complete(loop.create_connection(
-        asyncio::make<EchoClient>(messages, client_completed), host, port));
+    loop.run_until_complete(
+        loop.create_connection(asyncio::make<EchoClient>(messages, client_completed), host, port));
     loop.run_until_complete(client_completed);
   } catch (const asyncio::OSError& error) {
     log.error("{}", error.what());

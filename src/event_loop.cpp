@@ -79,6 +79,12 @@ void EventLoop::close() { core().close(); }
 
 Coroutine<> EventLoop::shutdown_asyncgens() { co_return; }
 
+Executor& EventLoop::default_executor() { return core().default_executor(); }
+
+void EventLoop::set_default_executor(std::shared_ptr<ThreadPoolExecutor> executor) {
+  core().set_default_executor(std::move(executor));
+}
+
 Coroutine<> EventLoop::shutdown_default_executor(std::optional<Duration> timeout) {
   return core().shutdown_default_executor(timeout);
 }

@@ -22,43 +22,6 @@ bool WaitList::has_uncancelled() const noexcept {
   return false;
 }
 
-void WaitList::push_back(Waiter& waiter) noexcept {
-  waiter.listed_ = true;
-  waiter.previous_ = last_;
-  waiter.next_ = nullptr;
-  (last_ ? last_->next_ : first_) = &waiter;
-  last_ = &waiter;
-  if (!asleep_) asleep_ = &waiter;
-}
-
-void WaitList::remove(Waiter& waiter) noexcept {
-  if (!std::exchange(waiter.listed_, false)) return;
-  (waiter.previous_ ? waiter.previous_->next_ : first_) = waiter.next_;
-  (waiter.next_ ? waiter.next_->previous_ : last_) = waiter.previous_;
-  if (asleep_ == &waiter) asleep_ = waiter.next_;
-}
-
-bool WaitList::wake_next() {
-  while (asleep_) {
-    Waiter& waiter = *std::exchange(asleep_, asleep_->next_);
-    if (waiter.done()) continue;
-    waiter.wake();
-    return true;
-  }
-  return false;
-}
-
-bool WaitList::dismiss_next() {
-  while (first_) {
-    Waiter& waiter = *first_;
-    remove(waiter);
-    if (waiter.done()) continue;
-    waiter.wake();
-    return true;
-  }
-  return false;
-}
-
 void Turn::wait(TaskBase& task) {
   owner_->bind(task.scheduler());
   waiter_ = {adopt_ref, new Waiter(task.scheduler())};
@@ -79,9 +42,7 @@ std::string LoopBound::lock_repr(const char* type, std::string extra, const Wait
   return std::string("<asyncio.locks.") + type + " object at " + address + " [" + extra + "]>";
 }
 
-void SingleUse::throw_reused() {
-  throw RuntimeError("cannot reuse already awaited coroutine");
-}
+void SingleUse::throw_reused() { throw RuntimeError("cannot reuse already awaited coroutine"); }
 
 // -- Lock
 
@@ -107,9 +68,7 @@ std::string LockState::repr() const {
 
 // -- Event
 
-std::string EventState::repr() const {
-  return lock_repr("Event", set_ ? "set" : "unset", line_);
-}
+std::string EventState::repr() const { return lock_repr("Event", set_ ? "set" : "unset", line_); }
 
 // -- Semaphore
 
@@ -282,8 +241,7 @@ Coroutine<> BarrierState::abort(Ref<BarrierState> self) {
 std::string BarrierState::repr() const {
   constexpr const char* names[] = {"filling", "draining", "resetting", "broken"};
   std::string extra = names[static_cast<int>(phase_)];
-  if (!broken())
-    extra += ", waiters:" + std::to_string(waiting()) + '/' + std::to_string(parties_);
+  if (!broken()) extra += ", waiters:" + std::to_string(waiting()) + '/' + std::to_string(parties_);
   return lock_repr("Barrier", std::move(extra), WaitList());
 }
 

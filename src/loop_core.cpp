@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "loop_core.hpp"
 
-#include <algorithm>
 #include <asyncio/constants.hpp>
 #include <asyncio/logging.hpp>
 #include <asyncio/wait.hpp>
 #include <csignal>
 #include <cstdio>
-#include <thread>
 #include <typeinfo>
 
 namespace asyncio::inline v1::detail {
@@ -59,6 +57,10 @@ void Resource::unregister() noexcept {
 bool ForeignQueue::push(ReadyNode& node) {
   const std::lock_guard lock(mutex_);
   if (!core_) return false;
+  if (thread_state.running == core_) {
+    core_->push(node);
+    return true;
+  }
   nodes_.push_back(node);
   if (!std::exchange(posted_, true))
     boost::asio::post(core_->context(), [self = shared_from_this()] { self->drain(); });
@@ -243,8 +245,9 @@ void LoopCore::close() {
   if (running_) throw RuntimeError("Cannot close a running event loop");
   if (closed_) return;
   if (debug_) logger().debug("Close {}", "<EventLoop>");
-  if (threads_) threads_->join();
   attended_ = true;  // what destructors queue from here on is dropped
+  closing_ = true;
+  Watcher::let_all_go(*this);
   abandon_tasks();
   signals_.clear();
   while (resources_) {
@@ -256,6 +259,7 @@ void LoopCore::close() {
   drop_everything();
   foreign_->close();
   drop_everything();
+  if (default_executor_) dismiss(std::move(default_executor_));
   closed_ = true;
   exception_handler = nullptr;
   task_factory = nullptr;
@@ -272,6 +276,7 @@ void LoopCore::drop_everything() noexcept {
     drop_all();
     abandon_tasks();
     foreign_->drain();
+    if (!foreign_->open()) Arrival::drop_all(arrivals);
   } while (has_ready());
 }
 
@@ -296,40 +301,43 @@ Handle LoopCore::push_threadsafe(Ref<HandleNode> node) {
   return Handle(std::move(node));
 }
 
-boost::asio::thread_pool& LoopCore::threads() {
-  if (threads_shut_down_) throw RuntimeError("Executor shutdown has been called");
-  if (!threads_) {
-    threads_ = std::make_unique<boost::asio::thread_pool>(
-        std::min<std::size_t>(constants::max_threads,
-                              std::thread::hardware_concurrency() + constants::extra_threads));
+// -- threads
+
+ThreadPoolExecutor& LoopCore::default_executor() {
+  check_closed();
+  if (executor_shut_down_) throw RuntimeError("Executor shutdown has been called");
+  if (!default_executor_) {
+    default_executor_ =
+        std::make_shared<ThreadPoolExecutor>(ThreadPoolOptions{.thread_name_prefix = "asyncio"});
   }
-  return *threads_;
+  return *default_executor_;
+}
+
+void LoopCore::set_default_executor(std::shared_ptr<ThreadPoolExecutor> executor) {
+  if (!executor) throw TypeError("executor must be ThreadPoolExecutor instance");
+  std::swap(default_executor_, executor);
+  // The last owner of the old one must not wait for its threads here.
+  if (executor && executor.use_count() == 1) dismiss(std::move(executor));
 }
 
 Coroutine<> LoopCore::shutdown_default_executor(std::optional<Duration> timeout) {
-  threads_shut_down_ = true;
-  if (!threads_) co_return;
+  executor_shut_down_ = true;
+  if (!default_executor_) co_return;
   // Joining blocks, so a thread of its own does it.
-  const auto join = [pool = threads_.get()] { pool->join(); };
-  auto* const job = new ThreadJob(*this, join);
-  const Future<void> joined(job->future());
-  std::thread joiner([job, foreign = foreign_] {
-    job->call();
-    foreign->push(*job);
-  });
-  std::exception_ptr error;
+  struct Joiner {
+    ~Joiner() { dismiss(std::move(thread)); }
+    std::shared_ptr<ThreadPoolExecutor> thread =
+        std::make_shared<ThreadPoolExecutor>(ThreadPoolOptions{.max_workers = 1});
+  } const joiner;
+  const auto join = [executor = default_executor_] { executor->shutdown(); };
+  const Future<> joined = run_in_executor(*this, *joiner.thread, join);
   try {
-    co_await asyncio::wait_for(shield(joined), timeout);
-  } catch (...) {
-    error = std::current_exception();
+    co_await asyncio::timeout(timeout, [&]() -> Coroutine<> { co_await joined; });
+    joiner.thread->shutdown();
+  } catch (const TimeoutError&) {
+    logger().warning("The executor did not finishing joining its threads within {} seconds.",
+                     *timeout);
   }
-  if (!error || isinstance<TimeoutError>(error)) {
-    if (error)
-      logger().warning(
-          "The executor did not finishing joining its threads within {} seconds.", *timeout);
-  }
-  joiner.join();
-  if (error && !isinstance<TimeoutError>(error)) std::rethrow_exception(error);
 }
 
 AnyTask LoopCore::call_task_factory(AnyCoroutine coroutine, const TaskOptions& options) {

@@ -8,7 +8,6 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -46,8 +45,8 @@ class ForeignQueue : public std::enable_shared_from_this<ForeignQueue> {
  public:
   explicit ForeignQueue(LoopCore& core) noexcept : core_(&core) {}
 
-  /// Any thread. Takes over the node's reference; false if the loop is closed, the reference is
-  /// then still the caller's.
+  /// Any thread; in the loop's own, while it runs, as call_soon does. Takes over the node's
+  /// reference; false if the loop is closed, the reference is then still the caller's.
   bool push(ReadyNode& node);
   /// The loop's thread: hands everything to the ready queue.
   void drain();
@@ -79,7 +78,7 @@ class LoopCore final : public Scheduler {
   void facade_destroyed() noexcept;
   void set_observer(LoopObserver* observer) noexcept { observer_ = observer; }
   Handle push_threadsafe(Ref<HandleNode> node);
-  bool push_foreign(ReadyNode& node) { return foreign_->push(node); }
+  const std::shared_ptr<ForeignQueue>& foreign_queue() const noexcept { return foreign_; }
 
   // -- for transports and servers
 
@@ -90,10 +89,26 @@ class LoopCore final : public Scheduler {
   bool debug() const noexcept { return debug_; }
   void set_debug(bool enabled) noexcept { debug_ = enabled; }
 
-  /// Calls f() in a thread of the loop's pool; the future gets what it returns or throws. Cancelling
-  /// the future does not stop a call that has begun; its result is dropped.
+  // -- threads
+
+  /// Calls f() in the default executor; see EventLoop::run_in_executor.
   template <class F>
-  Future<std::invoke_result_t<F&>> run_in_thread(F function);
+  auto run_in_thread(F function) {
+    return run_in_executor(*this, default_executor(), std::move(function));
+  }
+  /// Made at the first call. RuntimeError if the loop is closed, or if it was shut down.
+  ThreadPoolExecutor& default_executor();
+  void set_default_executor(std::shared_ptr<ThreadPoolExecutor> executor);
+  Coroutine<> shutdown_default_executor(std::optional<Duration> timeout);
+  /// A host's context must not run out of work while another thread is at work for this loop.
+  void thread_work_begins() noexcept {
+    if (thread_work_++ == 0) context_work_.emplace(executor());
+  }
+  void thread_work_ends() noexcept {
+    if (--thread_work_ == 0) context_work_.reset();
+  }
+  /// What other threads may still queue.
+  Links arrivals;
 
   // -- errors
 
@@ -107,8 +122,6 @@ class LoopCore final : public Scheduler {
   bool remove_signal_handler(int signal_number);
   /// What add_signal_handler was given; null if nothing.
   const HandleNode* signal_callback(int signal_number) const noexcept;
-
-  Coroutine<> shutdown_default_executor(std::optional<Duration> timeout);
 
   AnyTask call_task_factory(AnyCoroutine coroutine, const TaskOptions& options) override;
 
@@ -129,7 +142,6 @@ class LoopCore final : public Scheduler {
   void arm_timer();
   void abandon_tasks() noexcept;
   void drop_everything() noexcept;
-  boost::asio::thread_pool& threads();
 
   std::unique_ptr<boost::asio::io_context> owned_context_;  // null in a guest
   boost::asio::io_context* context_;
@@ -145,71 +157,15 @@ class LoopCore final : public Scheduler {
   TimePoint timer_deadline_ = TimePoint::max();
   std::unique_ptr<char[]> read_buffer_;
   std::map<int, std::shared_ptr<SignalWatch>> signals_;
-  std::unique_ptr<boost::asio::thread_pool> threads_;
-  bool threads_shut_down_ = false;
+  std::shared_ptr<ThreadPoolExecutor> default_executor_;  // null until it is needed
+  bool executor_shut_down_ = false;
+  std::size_t thread_work_ = 0;
+  std::optional<boost::asio::executor_work_guard<Executor>> context_work_;
   Resource* resources_ = nullptr;
 };
 
 inline LoopCore& core_of(Scheduler& scheduler) noexcept {
   return static_cast<LoopCore&>(scheduler);  // every scheduler is a loop's
-}
-
-// -- run_in_thread
-
-/// A call in another thread. The loop's thread makes and destroys it; the other thread only calls.
-template <class F>
-class ThreadJob final : public ReadyNode, public Pooled {
- public:
-  using T = std::invoke_result_t<F&>;
-
-  ThreadJob(Scheduler& scheduler, F function)
-      : function_(std::move(function)), future_(adopt_ref, new FutureState<T>(scheduler)) {}
-
-  const Ref<FutureState<T>>& future() const noexcept { return future_; }
-
-  /// In the other thread.
-  void call() noexcept {
-    try {
-      if constexpr (std::is_void_v<T>)
-        function_();
-      else
-        value_.emplace(function_());
-    } catch (...) {
-      error_ = std::current_exception();
-    }
-  }
-
-  void run() override {
-    const std::unique_ptr<ThreadJob> job(this);
-    if (future_->done()) return;
-    if (error_)
-      future_->set_exception(std::move(error_));
-    else if constexpr (std::is_void_v<T>)
-      future_->set_result();
-    else
-      future_->set_result(std::move(*value_));
-  }
-  void drop() noexcept override { delete this; }
-
- private:
-  F function_;
-  std::optional<value_or_monostate<T>> value_;
-  std::exception_ptr error_;
-  Ref<FutureState<T>> future_;
-};
-
-template <class F>
-Future<std::invoke_result_t<F&>> LoopCore::run_in_thread(F function) {
-  check_closed();
-  boost::asio::thread_pool& pool = threads();
-  auto* const job = new ThreadJob<F>(*this, std::move(function));
-  Future<std::invoke_result_t<F&>> future(job->future());
-  boost::asio::post(pool, [job, this] {
-    job->call();
-    // The loop joins its threads before it closes the queue.
-    foreign_->push(*job);
-  });
-  return future;
 }
 
 }  // namespace asyncio::inline v1::detail

@@ -5,7 +5,8 @@
 
 namespace asyncio::inline v1::detail {
 
-Coroutine<> QueueBase::wait_while(bool (QueueBase::*blocked)() const noexcept, WaitList& line) {
+template <bool (QueueBase::*blocked)() const noexcept>
+Coroutine<> QueueBase::wait_while(WaitList& line) {
   while ((this->*blocked)()) {
     if (shut_down_) throw QueueShutDown();
     Turn turn(Ref<LoopBound>(this), line);
@@ -19,9 +20,13 @@ Coroutine<> QueueBase::wait_while(bool (QueueBase::*blocked)() const noexcept, W
   }
 }
 
+Coroutine<> QueueBase::wait_for_item() { return wait_while<&QueueBase::empty>(getters_); }
+
+Coroutine<> QueueBase::wait_for_room() { return wait_while<&QueueBase::full>(putters_); }
+
 void QueueBase::task_done() {
   if (unfinished_ == 0) throw ValueError("task_done() called too many times");
-  if (--unfinished_ == 0) finished_.set();
+  if (--unfinished_ == 0) finished_->set();
 }
 
 void QueueBase::shutdown(bool immediate) {
@@ -32,7 +37,7 @@ void QueueBase::shutdown(bool immediate) {
       --size_;
       if (unfinished_ > 0) --unfinished_;
     }
-    if (unfinished_ == 0) finished_.set();
+    if (unfinished_ == 0) finished_->set();
   }
   while (getters_.dismiss_next()) continue;
   while (putters_.dismiss_next()) continue;
@@ -51,8 +56,8 @@ void QueueBase::throw_cannot_get() const {
 std::string QueueBase::repr() const {
   char address[24];
   std::snprintf(address, sizeof address, "%p", static_cast<const void*>(this));
-  std::string text = std::string("<") + name_ + " at " + address +
-                     " maxsize=" + std::to_string(maxsize_);
+  std::string text =
+      std::string("<") + name_ + " at " + address + " maxsize=" + std::to_string(maxsize_);
   const auto add = [&](std::size_t count, const char* before, const char* after) {
     if (count != 0) text += before + std::to_string(count) + after;
   };

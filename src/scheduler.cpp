@@ -58,55 +58,6 @@ std::string HandleNode::repr() const {
   return text;
 }
 
-// -- the timer heap
-
-void TimerHeap::push(Entry entry) {
-  entries_.push_back(entry);
-  sift_down(0, entries_.size() - 1);
-}
-
-TimerHeap::Entry TimerHeap::pop() noexcept {
-  const Entry last = entries_.back();
-  entries_.pop_back();
-  if (entries_.empty()) return last;
-  const Entry top = std::exchange(entries_.front(), last);
-  sift_up(0);
-  return top;
-}
-
-template <class Match>
-void TimerHeap::remove_if(Match match) {
-  std::erase_if(entries_, match);
-  for (std::size_t position = entries_.size() / 2; position-- > 0;) sift_up(position);
-}
-
-// heapq._siftdown: the entry at `position` rises towards `start`.
-void TimerHeap::sift_down(std::size_t start, std::size_t position) noexcept {
-  const Entry entry = entries_[position];
-  while (position > start) {
-    const std::size_t parent = (position - 1) / 2;
-    if (!(entry.when < entries_[parent].when)) break;
-    entries_[position] = entries_[parent];
-    position = parent;
-  }
-  entries_[position] = entry;
-}
-
-// heapq._siftup: the hole walks down to a leaf along the smaller children, then the entry rises.
-void TimerHeap::sift_up(std::size_t position) noexcept {
-  const std::size_t start = position;
-  const std::size_t end = entries_.size();
-  const Entry entry = entries_[position];
-  for (std::size_t child = 2 * position + 1; child < end; child = 2 * position + 1) {
-    const std::size_t right = child + 1;
-    if (right < end && !(entries_[child].when < entries_[right].when)) child = right;
-    entries_[position] = entries_[child];
-    position = child;
-  }
-  entries_[position] = entry;
-  sift_down(start, position);
-}
-
 // -- passes
 
 Scheduler::~Scheduler() = default;
@@ -138,10 +89,10 @@ void Scheduler::sweep_timers() {
       static_cast<double>(cancelled_timers_) >
           static_cast<double>(count) * constants::min_cancelled_timers_fraction) {
     cancelled_timers_ = 0;
-    timers_.remove_if([](const TimerHeap::Entry& entry) {
-      if (!entry.node->cancelled_) return false;
-      entry.node->in_heap_ = false;
-      entry.node->release();
+    timers_.remove_if([](const Timer& timer) {
+      if (!timer.node->cancelled_) return false;
+      timer.node->in_heap_ = false;
+      timer.node->release();
       return true;
     });
     return;

@@ -135,11 +135,15 @@ void TaskBase::abandon() noexcept {
     scheduler().report_from_destructor(
         {.message = "Task was destroyed but it is pending!", .task = this});
   }
-  innermost_ = nullptr;
+  Frame* frame = std::exchange(innermost_, nullptr);
   // What it waited for may outlive the loop, and must not try to wake it then.
   if (waiter_) waiter_->remove_callbacks([this](ReadyNode& node) { return &node == this; });
   waiter_ = nullptr;
   end();
+  while (Frame* const caller = frame->caller) {
+    frame->destroy_ahead();
+    frame = caller;
+  }
   destroy_frame();
   // They will not be called, and may hold the task itself.
   future_.remove_callbacks([](ReadyNode&) { return true; });
@@ -207,7 +211,7 @@ AnyTask current_task(EventLoop& loop) {
 
 static std::vector<AnyTask> tasks_of(detail::Scheduler& scheduler) {
   std::vector<AnyTask> tasks;
-  for (detail::TaskLinks* links = scheduler.tasks.next; links != &scheduler.tasks;
+  for (detail::Links* links = scheduler.tasks.next; links != &scheduler.tasks;
        links = links->next)
     tasks.emplace_back(detail::TaskBase::from_links(*links));
   return tasks;

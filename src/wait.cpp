@@ -7,40 +7,55 @@ namespace asyncio::inline v1::detail {
 
 // -- Watcher
 
-/// What a watcher that is no more leaves in a child's list of callbacks: its turn in a pass.
+/// What a watcher that is no more leaves in a child's list of callbacks: its turns in the passes.
 class Watcher::Remnant final : public ReadyNode, public Pooled {
  public:
-  explicit Remnant(bool retrieves) noexcept : retrieves_(retrieves) {}
+  explicit Remnant(const Watcher& watcher) noexcept
+      : retrieves_(watcher.self_.done()),
+        turns_(watcher.calls_itself_ && !watcher.self_.done() ? 2 : 1) {}
   void run() override {
+    if (--turns_ != 0) return child_->scheduler().push(*this);
     const std::unique_ptr<Remnant> entry(this);
-    if (child_) child_->mark_retrieved();
+    if (retrieves_) child_->mark_retrieved();
   }
   void drop() noexcept override { delete this; }
-  void completed_by(FutureBase& child) noexcept override {
-    if (retrieves_) child_ = Ref<FutureBase>(&child);
-  }
+  void completed_by(FutureBase& child) noexcept override { child_ = Ref<FutureBase>(&child); }
 
  private:
   const bool retrieves_;  // the watcher was done: nobody else asks for the child's exception
+  int turns_;
   Ref<FutureBase> child_;
 };
 
 Watcher::~Watcher() {
+  if (self_.scheduler().closing()) {
+    unwatch();
+    return;
+  }
   for (std::size_t i = 0; i != count_; ++i) {
     Node& node = nodes_[i];
     if (!node.child || node.child->done()) continue;
-    node.child->replace_callback(node, *new Remnant(self_.done()));
+    node.child->replace_callback(node, *new Remnant(*this));
   }
 }
 
+void Watcher::let_all_go(Scheduler& loop) noexcept {
+  while (loop.watchers.next != &loop.watchers)
+    static_cast<Watcher&>(*loop.watchers.next).let_go();
+}
+
 void Watcher::watch(const std::vector<FutureBase*>& children) {
-  count_ = children.size();
-  nodes_ = std::make_unique<Node[]>(count_);
-  for (std::size_t i = 0; i != count_; ++i) {
-    nodes_[i].watcher = this;
-    nodes_[i].child = Ref<FutureBase>(children[i]);
-    children[i]->add_callback(nodes_[i], true);
-  }
+  expect(children.size());
+  for (FutureBase* child : children) watch(*child);
+}
+
+void Watcher::expect(std::size_t count) { nodes_ = std::make_unique<Node[]>(count); }
+
+void Watcher::watch(FutureBase& child) {
+  Node& node = nodes_[count_++];
+  node.watcher = this;
+  node.child = Ref<FutureBase>(&child);
+  child.add_callback(node, true);
 }
 
 void Watcher::unwatch() noexcept {
@@ -53,19 +68,22 @@ void Watcher::unwatch() noexcept {
 }
 
 bool Watcher::stays(const ReadyNode* own) noexcept {
-  if (self_.done()) return false;
+  if (self_.done() || self_.scheduler().closing()) return false;
   bool wanted = false;
   self_.remove_callbacks([&](ReadyNode& node) {
-    wanted |= &node != own;
+    wanted |= &node != own;  // a remnant, too: it waits for its turn
     return false;
   });
   if (!wanted) return false;
   self_.add_ref();
+  link_before(self_.scheduler().watchers);
   return kept_ = true;
 }
 
 void Watcher::let_go() noexcept {
-  if (std::exchange(kept_, false)) self_.release();
+  if (!std::exchange(kept_, false)) return;
+  unlink();
+  self_.release();
 }
 
 void Watcher::Node::completed_by(FutureBase&) noexcept {
@@ -81,14 +99,7 @@ void Watcher::Node::run() {
 }
 
 void Watcher::Node::drop() noexcept {
-  FutureBase& self = watcher->self_;
-  const bool counted = queued;
-  if (child && watcher->kept_) {
-    // The loop is being closed: nobody will be called. This may be the end of this node, too.
-    self.remove_callbacks([](ReadyNode&) { return true; });
-    watcher->let_go();
-  }
-  if (counted) self.release();
+  if (queued) watcher->self_.release();
 }
 
 // -- gather
@@ -114,22 +125,39 @@ Gathering::Gathering(FutureBase& self, std::vector<Ref<FutureBase>> children,
                      bool return_exceptions)
     : Watcher(self), children_(std::move(children)), return_exceptions_(return_exceptions) {}
 
+Gathering::Gathering(FutureBase& self, std::size_t count, bool return_exceptions)
+    : Watcher(self), return_exceptions_(return_exceptions) {
+  children_.reserve(count);
+  expect(count);
+}
+
 void Gathering::begin(bool may_repeat) {
   std::vector<FutureBase*> each;
   each.reserve(children_.size());
   for (const Ref<FutureBase>& child : children_) each.push_back(child.get());
   if (may_repeat) each = distinct(std::move(each));
-  waiting_ = each.size();
-  if (each.empty()) return collect();
-  // Those that are done already are seen to now, without a pass, and after all others.
-  std::vector<FutureBase*> pending;
-  pending.reserve(each.size());
-  std::ranges::copy_if(each, std::back_inserter(pending),
-                       [](const FutureBase* child) { return !child->done(); });
-  watch(pending);
-  for (FutureBase* child : each) {
-    if (child->done()) Gathering::child_done(*child);
-  }
+  expect(each.size());
+  for (FutureBase* child : each) wait_for(*child);
+  seal();
+}
+
+void Gathering::add(Ref<FutureBase> child) {
+  if (std::ranges::find(children_, child) == children_.end()) wait_for(*child);
+  children_.push_back(std::move(child));
+}
+
+void Gathering::wait_for(FutureBase& child) {
+  ++waiting_;
+  if (child.done())
+    done_before_.push_back(&child);
+  else
+    watch(child);
+}
+
+// Those that were done already are seen to now, without a pass.
+void Gathering::seal() {
+  if (waiting_ == 0) return collect();
+  for (FutureBase* child : std::exchange(done_before_, {})) Gathering::child_done(*child);
 }
 
 void Gathering::child_done(FutureBase& child) {
@@ -245,6 +273,7 @@ Shield::~Shield() {
 void Shield::begin() {
   watch({inner_.get()});
   detach_.shield = this;
+  calls_itself_ = true;
   self_.add_callback(detach_, true);
 }
 

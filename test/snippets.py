@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSL-1.0
-"""Every ```cpp block of the documentation is cut from a file that is compiled: snippets.py FILE.md...
+"""Every ```cpp block of the documentation is cut from a file that is compiled.
+
+    snippets.py FILE.md...
 
 The block may be indented differently from the place it comes from.
 """

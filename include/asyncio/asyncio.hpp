@@ -2,12 +2,14 @@
 // asyncio for C++20: everything but the doors to Asio, which are in <asyncio/asio.hpp>.
 #pragma once
 
+#include <asyncio/as_completed.hpp>
 #include <asyncio/bytes.hpp>
 #include <asyncio/contextvars.hpp>
 #include <asyncio/coroutine.hpp>
 #include <asyncio/duration.hpp>
 #include <asyncio/event_loop.hpp>
 #include <asyncio/exceptions.hpp>
+#include <asyncio/executors.hpp>
 #include <asyncio/futures.hpp>
 #include <asyncio/handles.hpp>
 #include <asyncio/locks.hpp>
@@ -18,6 +20,7 @@
 #include <asyncio/server.hpp>
 #include <asyncio/taskgroups.hpp>
 #include <asyncio/tasks.hpp>
+#include <asyncio/threads.hpp>
 #include <asyncio/timeouts.hpp>
 #include <asyncio/transports.hpp>
 #include <asyncio/wait.hpp>

@@ -26,6 +26,17 @@ class Coroutine;
 namespace detail {
 
 class TaskBase;
+class Frame;
+
+/// The part of FrameOwner that does not depend on T.
+class FrameSlot {
+ protected:
+  friend class Frame;
+  constexpr FrameSlot() noexcept = default;
+  explicit FrameSlot(Frame* frame) noexcept : frame_(frame) {}
+  ~FrameSlot() = default;
+  Frame* frame_ = nullptr;
+};
 
 /// A link in a task's chain of frames: the part of every promise that does not depend on T.
 class Frame {
@@ -52,10 +63,17 @@ class Frame {
 #endif
   void unhandled_exception() noexcept { error = std::current_exception(); }
 
-  /// Makes this frame, not started yet, the innermost one of the task that runs `caller`.
-  void enter(Frame& caller) noexcept;
+  /// Makes this frame, not started yet, the innermost one of the task that runs `caller`, where
+  /// `owner` is.
+  void enter(Frame& caller, FrameSlot& owner) noexcept;
   /// The frame is finished: its caller goes on, or the task is at its end.
   void leave() noexcept;
+  /// Destroys the suspended innermost frame of an abandoned task, ahead of the caller that owns it:
+  /// a caller that destroyed it would need native stack for every level.
+  void destroy_ahead() noexcept {
+    owner_->frame_ = nullptr;
+    handle.destroy();
+  }
 
   std::coroutine_handle<> handle;
   Frame* caller = nullptr;   // the frame that awaits this one; null for a task's outermost
@@ -65,6 +83,9 @@ class Frame {
  protected:
   Frame() noexcept {}  // not defaulted: g++ 12 would zero the whole promise first
   ~Frame() = default;
+
+ private:
+  FrameSlot* owner_;  // set by enter()
 };
 
 template <class T>
@@ -102,28 +123,25 @@ class Promise<void> final : public Frame {
 
 /// Owns a frame that was never started, is suspended, or has ended.
 template <class T>
-class FrameOwner {
+class FrameOwner : public FrameSlot {
  public:
   constexpr FrameOwner() noexcept = default;
-  explicit FrameOwner(Promise<T>& promise) noexcept : promise_(&promise) {}
-  FrameOwner(FrameOwner&& other) noexcept : promise_(std::exchange(other.promise_, nullptr)) {}
+  explicit FrameOwner(Promise<T>& promise) noexcept : FrameSlot(&promise) {}
+  FrameOwner(FrameOwner&& other) noexcept : FrameSlot(std::exchange(other.frame_, nullptr)) {}
   FrameOwner& operator=(FrameOwner&& other) noexcept {
     FrameOwner taken(std::move(other));
-    std::swap(promise_, taken.promise_);
+    std::swap(frame_, taken.frame_);
     return *this;
   }
   ~FrameOwner() { reset(); }
 
   /// Destroys the frame with all that it owns, and the frames it awaits with it.
   void reset() noexcept {
-    if (Promise<T>* const promise = std::exchange(promise_, nullptr)) promise->handle.destroy();
+    if (Frame* const frame = std::exchange(frame_, nullptr)) frame->handle.destroy();
   }
-  Promise<T>* operator->() const noexcept { return promise_; }
-  Promise<T>& operator*() const noexcept { return *promise_; }
-  explicit operator bool() const noexcept { return promise_ != nullptr; }
-
- private:
-  Promise<T>* promise_ = nullptr;
+  Promise<T>* operator->() const noexcept { return static_cast<Promise<T>*>(frame_); }
+  Promise<T>& operator*() const noexcept { return static_cast<Promise<T>&>(*frame_); }
+  explicit operator bool() const noexcept { return frame_ != nullptr; }
 };
 
 template <class T>
@@ -135,7 +153,7 @@ class CoroutineAwaiter {
   bool await_ready() const noexcept { return false; }
   template <std::derived_from<Frame> P>
   void await_suspend(std::coroutine_handle<P> caller) noexcept {
-    frame_->enter(caller.promise());
+    frame_->enter(caller.promise(), frame_);
   }
   T await_resume() { return frame_->take_result(); }
 

@@ -13,6 +13,7 @@
 
 #include <asyncio/connections.hpp>
 #include <asyncio/exception_context.hpp>
+#include <asyncio/executors.hpp>
 #include <asyncio/protocols.hpp>
 #include <asyncio/scheduler.hpp>
 #include <asyncio/server.hpp>
@@ -48,7 +49,7 @@ static_assert(detail::require_inline_options<LoopOptions>());
 /// Runs callbacks, tasks and I/O, one at a time, in passes that follow CPython's.
 ///
 /// A loop owns its io_context, or is a guest of one that exists. It is one logical thread: only
-/// call_soon_threadsafe may be called from another thread.
+/// call_soon_threadsafe and run_coroutine_threadsafe may be called from another thread.
 ///
 /// close(), or the destructor, releases everything: tasks still pending are reported and their
 /// frames destroyed without running, connections are closed without a word to their protocols.
@@ -89,15 +90,12 @@ class EventLoop {
   bool is_running() const noexcept { return scheduler().running(); }
   bool is_closed() const noexcept { return scheduler().closed(); }
   /// Releases everything. RuntimeError "Cannot close a running event loop"; idempotent (rule 20).
-  /// Waits for the threads of name look-ups that are under way.
+  /// Does not wait for work that the default executor was given: that is still done, its results
+  /// are dropped, and the end of the process waits for it.
   void close();
 
   /// Ends what asynchronous generators are alive; none are kept track of. Python's run() does it.
   Coroutine<> shutdown_asyncgens();
-  /// Waits for the loop's threads, at most for `timeout`, and refuses further work for them with
-  /// RuntimeError "Executor shutdown has been called". When the time is over, it logs a warning.
-  Coroutine<> shutdown_default_executor(std::optional<Duration> timeout = {});
-
   // -- callbacks and time (surface A3)
 
   /// Calls f(args...) in the next pass, in the order of the calls. RuntimeError if closed.
@@ -177,6 +175,30 @@ class EventLoop {
   void set_task_factory(TaskFactory factory);
   const TaskFactory& get_task_factory() const noexcept;
 
+  // -- threads (surface A15)
+
+  /// Calls f(args...) in a thread of the executor, null for the default one; a future of what it
+  /// returns or throws. Callable and arguments are copied or moved in, moved on to the call, and
+  /// destroyed in that thread before the future is done; std::ref makes a reference. The context
+  /// does not go with them; see to_thread (rule 121).
+  /// Cancelling the future cancels the call if it has not begun; else it goes on, and its result is
+  /// dropped (rule 119). RuntimeError "Event loop is closed", "Executor shutdown has been called".
+  template <class F, class... Args>
+  auto run_in_executor(Executor* executor, F&& function, Args&&... args) {
+    static_assert(detail::require_inline_callable<F>());
+    static_assert(!detail::coroutine_function<std::decay_t<F>, std::decay_t<Args>...>,
+                  "asyncio: coroutines cannot be used with run_in_executor()");
+    scheduler().check_closed();
+    return detail::run_in_executor(scheduler(), executor ? *executor : default_executor(),
+                                   std::forward<F>(function), std::forward<Args>(args)...);
+  }
+  /// The former one is not shut down, but nothing waits for its work any more. TypeError for null.
+  void set_default_executor(std::shared_ptr<ThreadPoolExecutor> executor);
+  /// Waits until all work given to the default executor is done, at most for `timeout`, and refuses
+  /// more with RuntimeError "Executor shutdown has been called". When the time is over, it logs a
+  /// warning. On cancel it only stops waiting.
+  Coroutine<> shutdown_default_executor(std::optional<Duration> timeout = {});
+
   // -- signals (surface A14), the main thread's loop only, POSIX
 
   /// Calls f(args...) in the loop when the signal arrives; replaces what was there (rule 180).
@@ -207,7 +229,7 @@ class EventLoop {
 
   // -- names (surface A12)
 
-  /// Resolves in a thread. gaierror if there is no answer.
+  /// Resolves in the default executor. gaierror if there is no answer.
   Coroutine<std::vector<AddressInfo>> getaddrinfo(std::string_view host, const Port& port,
                                                   ResolveOptions options = {});
   /// The host and service names of an address.
@@ -293,6 +315,9 @@ class EventLoop {
 
   /// The context that this loop drives, or whose guest it is.
   boost::asio::io_context& get_io_context() noexcept;
+  /// Where run_in_executor(nullptr, ...) does its work; made at the first call. RuntimeError "Event
+  /// loop is closed", "Executor shutdown has been called".
+  Executor& default_executor();
   /// For tests; null ends it. The observer must outlive the loop or that call.
   void set_observer(LoopObserver* observer) noexcept;
   /// Passes begun so far.

@@ -128,8 +128,8 @@ class [[nodiscard("acquire() does nothing until it is awaited")]] Acquire final
 template <class State>
 class [[nodiscard("the end of the guard's scope releases")]] Guard {
  public:
-  explicit Guard(State& state) noexcept : state_(&state) {}
-  Guard(Guard&&) noexcept = default;
+  explicit Guard(State & state) noexcept : state_(&state) {}
+  Guard(Guard &&) noexcept = default;
   Guard& operator=(Guard&& other) noexcept {
     std::swap(state_, other.state_);
     return *this;
@@ -322,7 +322,8 @@ class Barrier {
   explicit Barrier(int parties);
 
   /// Completes when so many tasks wait; the last one does not yield. Gives 0 to parties-1, in the
-  /// order of arrival. While those of the last round are still leaving, newcomers wait for them.
+  /// order of arrival (as in Python two may get the same after a third one was cancelled). While
+  /// those of the last round are still leaving, newcomers wait for them.
   /// A task that is cancelled leaves; the barrier stays whole. BrokenBarrierError "Abort or reset
   /// of barrier" for those who wait when that happens, "Barrier aborted" for those who come later.
   /// Python's `async with barrier as index` is the same: nothing happens at the end of that scope.

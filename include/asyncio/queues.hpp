@@ -25,7 +25,7 @@ namespace detail {
 /// A queue, as far as it does not depend on the type of the items.
 class QueueBase : public LoopBound {
  public:
-  QueueBase(const char* name, int maxsize) : name_(name), maxsize_(maxsize) { finished_.set(); }
+  QueueBase(const char* name, int maxsize) : name_(name), maxsize_(maxsize) { finished_->set(); }
 
   int maxsize() const noexcept { return maxsize_; }
   std::size_t size() const noexcept { return size_; }
@@ -33,12 +33,12 @@ class QueueBase : public LoopBound {
   bool full() const noexcept { return maxsize_ > 0 && size_ >= static_cast<std::size_t>(maxsize_); }
   void task_done();
   void shutdown(bool immediate);
-  const Event& finished() const noexcept { return finished_; }
+  const Ref<EventState>& finished() const noexcept { return finished_; }
   std::string repr() const override;
 
   /// Ends when there is an item, or room for one. The caller keeps the queue alive.
-  Coroutine<> wait_for_item() { return wait_while(&QueueBase::empty, getters_); }
-  Coroutine<> wait_for_room() { return wait_while(&QueueBase::full, putters_); }
+  Coroutine<> wait_for_item();
+  Coroutine<> wait_for_room();
 
  protected:
   /// QueueShutDown, QueueFull.
@@ -49,7 +49,7 @@ class QueueBase : public LoopBound {
   void item_put() {
     ++size_;
     ++unfinished_;
-    finished_.clear();
+    finished_->clear();
     getters_.dismiss_next();
   }
   /// QueueShutDown, QueueEmpty.
@@ -64,7 +64,8 @@ class QueueBase : public LoopBound {
 
  private:
   virtual void drop_item() = 0;
-  Coroutine<> wait_while(bool (QueueBase::*blocked)() const noexcept, WaitList& line);
+  template <bool (QueueBase::*blocked)() const noexcept>
+  Coroutine<> wait_while(WaitList& line);
   [[noreturn]] void throw_cannot_put() const;
   [[noreturn]] void throw_cannot_get() const;
 
@@ -73,7 +74,7 @@ class QueueBase : public LoopBound {
   bool shut_down_ = false;
   std::size_t size_ = 0;
   std::size_t unfinished_ = 0;  // items that were put, and for which nobody said task_done()
-  const Event finished_;        // set if there are none
+  const Ref<EventState> finished_{adopt_ref, new EventState};  // set if there are none
   WaitList getters_;
   WaitList putters_;
 };
@@ -153,15 +154,15 @@ class PriorityStore {
   HeapQ<T, Compare> items_;
 };
 
-/// What put and get have in common: a queue, and a frame if they have to wait.
+/// What put and get have in common: a queue, and a coroutine that waits if that is necessary.
 template <class T>
 class QueueOperation : public SingleUse {
  protected:
   explicit QueueOperation(const Ref<QueueState<T>>& queue) noexcept : queue_(queue) {}
 
-  void wait_in(Coroutine<> waiting, Frame& caller) {
+  void wait(Coroutine<> waiting, Frame& caller) {
     waiting_ = std::move(waiting).release();
-    waiting_->enter(caller);
+    waiting_->enter(caller, waiting_);
   }
   QueueState<T>& finish() {
     if (waiting_) waiting_->take_result();
@@ -176,20 +177,19 @@ class QueueOperation : public SingleUse {
 
 template <class T>
 class [[nodiscard("get() does nothing until it is awaited")]] QueueGet final
-    : public QueueOperation<T> {
- public:
-  explicit QueueGet(const Ref<QueueState<T>>& queue) noexcept : QueueOperation<T>(queue) {}
+    : public QueueOperation<T>{public :
+                                   explicit QueueGet(const Ref<QueueState<T>>& queue) noexcept :
+                                       QueueOperation<T>(queue){}
 
-  bool await_ready() {
-    this->use();
-    return !this->queue_->empty();
-  }
-  template <std::derived_from<Frame> P>
-  void await_suspend(std::coroutine_handle<P> frame) {
-    this->wait_in(this->queue_->wait_for_item(), frame.promise());
-  }
-  T await_resume() { return this->finish().get_nowait(); }
-};
+                               bool await_ready(){this->use();
+return !this->queue_->empty();
+}  // namespace detail
+template <std::derived_from<Frame> P>
+void await_suspend(std::coroutine_handle<P> frame) {
+  this->wait(this->queue_->wait_for_item(), frame.promise());
+}
+T await_resume() { return this->finish().get_nowait(); }
+};  // namespace asyncio::inline v1
 
 template <class T>
 class [[nodiscard("put() does nothing until it is awaited")]] QueuePut final
@@ -204,7 +204,7 @@ class [[nodiscard("put() does nothing until it is awaited")]] QueuePut final
   }
   template <std::derived_from<Frame> P>
   void await_suspend(std::coroutine_handle<P> frame) {
-    this->wait_in(this->queue_->wait_for_room(), frame.promise());
+    this->wait(this->queue_->wait_for_room(), frame.promise());
   }
   void await_resume() { this->finish().put_nowait(std::move(item_)); }
 
@@ -246,9 +246,10 @@ class Queue {
   bool full() const noexcept { return state_->full(); }
 
   /// Puts the item in; waits while the queue is full, without yielding if it is not. A task that
-  /// was woken and finds it full again goes to the end of the line. On cancel nothing is put in, and
-  /// another one who waits is woken if there is room. QueueShutDown, also for those who wait.
-  /// On g++ 12 an aggregate that owns something gets a name first: `co_await q.put(std::move(job))`.
+  /// was woken and finds it full again goes to the end of the line. On cancel nothing is put in,
+  /// and another one who waits is woken if there is room. QueueShutDown, also for those who wait.
+  /// On g++ 12 an aggregate that owns something gets a name first: `co_await
+  /// q.put(std::move(job))`.
   detail::QueuePut<T> put(T item) const { return detail::QueuePut<T>(state_, std::move(item)); }
   /// QueueFull, QueueShutDown.
   void put_nowait(T item) const { state_->put_nowait(std::move(item)); }
@@ -290,8 +291,7 @@ template <class T, class Compare = std::less<T>>
 class PriorityQueue : public Queue<T> {
  public:
   explicit PriorityQueue(int maxsize = 0, Compare compare = Compare())
-      : Queue<T>("PriorityQueue", maxsize,
-                 detail::PriorityStore<T, Compare>(std::move(compare))) {}
+      : Queue<T>("PriorityQueue", maxsize, detail::PriorityStore<T, Compare>(std::move(compare))) {}
 };
 
 /// Last in, first out. Python: asyncio.LifoQueue.

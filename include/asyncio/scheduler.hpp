@@ -12,8 +12,8 @@
 #include <exception>
 #include <string>
 #include <utility>
-#include <vector>
 
+#include <asyncio/detail/heapq.hpp>
 #include <asyncio/handles.hpp>
 
 namespace asyncio::inline v1 {
@@ -47,12 +47,12 @@ struct Report {
   HandleNode* handle = nullptr;
 };
 
-/// Tasks that are not done, in the order in which they were made.
-struct TaskLinks {
-  TaskLinks* previous = this;
-  TaskLinks* next = this;
+/// A link of a ring. One of them is the ring itself.
+struct Links {
+  Links* previous = this;
+  Links* next = this;
 
-  void link_before(TaskLinks& place) noexcept {
+  void link_before(Links& place) noexcept {
     previous = std::exchange(place.previous, this);
     next = &place;
     previous->next = this;
@@ -64,29 +64,13 @@ struct TaskLinks {
   }
 };
 
-/// Python's heapq over deadlines: compared by time alone, with the very sift procedures of
-/// CPython, so that timers with equal deadlines leave in the order in which they do there (rule 12).
-class TimerHeap {
- public:
-  struct Entry {
-    std::int64_t when;
-    HandleNode* node;  // counted
-  };
+/// A timer that is set. Compared by time alone, so that timers with equal deadlines leave the heap
+/// in the order in which they do in CPython (rule 12).
+struct Timer {
+  std::int64_t when;
+  HandleNode* node;  // counted
 
-  bool empty() const noexcept { return entries_.empty(); }
-  std::size_t size() const noexcept { return entries_.size(); }
-  const Entry& top() const noexcept { return entries_.front(); }
-  void push(Entry entry);
-  Entry pop() noexcept;
-  /// Takes out every entry for which `match` is true, and orders the rest anew.
-  template <class Match>
-  void remove_if(Match match);
-
- private:
-  void sift_down(std::size_t start, std::size_t position) noexcept;
-  void sift_up(std::size_t position) noexcept;
-
-  std::vector<Entry> entries_;
+  friend bool operator<(const Timer& a, const Timer& b) noexcept { return a.when < b.when; }
 };
 
 class Scheduler {
@@ -106,6 +90,8 @@ class Scheduler {
       throw_closed();
   }
   bool closed() const noexcept { return closed_; }
+  /// The loop is being closed, or is closed: nobody is called any more.
+  bool closing() const noexcept { return closing_; }
   bool running() const noexcept { return running_; }
 
   /// Queues an entry; the queue takes over one reference to what it belongs to.
@@ -193,7 +179,8 @@ class Scheduler {
 
   EventLoop* facade = nullptr;       // null once the EventLoop is destroyed
   TaskBase* current_task = nullptr;  // the one whose step runs
-  TaskLinks tasks;
+  Links tasks;     // those that are not done, in the order in which they were made
+  Links watchers;  // those that keep themselves; see Watcher
   Pool pool;
 
  protected:
@@ -216,6 +203,7 @@ class Scheduler {
   bool attended_ = true;
   bool running_ = false;
   bool stopping_ = false;
+  bool closing_ = false;
   bool closed_ = false;
   LoopObserver* observer_ = nullptr;
 
@@ -227,7 +215,7 @@ class Scheduler {
 
   ReadyList ready_;
   ReadyList io_ready_;
-  TimerHeap timers_;
+  HeapQ<Timer> timers_;
   /// Of the timers in the heap; what CPython counts, which is more when a cancelled timer
   /// becomes due together with others.
   std::int64_t cancelled_timers_ = 0;

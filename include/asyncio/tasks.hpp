@@ -26,11 +26,11 @@ namespace detail {
 
 /// The part of a task that does not depend on the type of its result. It is its own entry in the
 /// ready queue and in the callback lists of the futures it waits for.
-class TaskBase : public ReadyNode, private TaskLinks {
+class TaskBase : public ReadyNode, private Links {
  public:
   FutureBase& future() const noexcept { return future_; }
   Scheduler& scheduler() const noexcept { return future_.scheduler(); }
-  static TaskBase& from_links(TaskLinks& links) noexcept { return static_cast<TaskBase&>(links); }
+  static TaskBase& from_links(Links& links) noexcept { return static_cast<TaskBase&>(links); }
 
   std::string name() const;
   void set_name(std::string_view name) { name_ = std::make_unique<std::string>(name); }
@@ -137,8 +137,9 @@ class TaskState final : public FutureState<T>, public TaskBase {
   FrameOwner<T> frame_;
 };
 
-inline void Frame::enter(Frame& caller_frame) noexcept {
+inline void Frame::enter(Frame& caller_frame, FrameSlot& owner) noexcept {
   caller = &caller_frame;
+  owner_ = &owner;
   task = caller_frame.task;
   task->enter(*this);
 }

@@ -22,9 +22,13 @@ namespace detail {
 
 /// A future that watches others. It refers to them, they do not keep it alive: when its last handle
 /// is dropped, it goes, and leaves in the place of each callback one that does nothing. Python's
-/// stays for the callbacks' sake; the passes are the same. Only if somebody has put a done-callback
-/// on it, it stays until it is done.
-class Watcher {
+/// stays for the callbacks' sake; the passes are the same. Only if there is a done-callback on it,
+/// it stays until it is done, at most until the loop is closed.
+class Watcher : private Links {
+ public:
+  /// The loop is being closed.
+  static void let_all_go(Scheduler& loop) noexcept;
+
  protected:
   explicit Watcher(FutureBase& self) noexcept : self_(self) {}
   Watcher(const Watcher&) = delete;
@@ -36,12 +40,17 @@ class Watcher {
 
   /// Puts a callback on each of them. Nobody may stand twice in `children`.
   void watch(const std::vector<FutureBase*>& children);
+  /// The same, one after another: at most so many.
+  void expect(std::size_t count);
+  void watch(FutureBase& child);
   /// Takes the callbacks back.
   void unwatch() noexcept;
   /// The last handle is dropped: does it stay? `own` is a callback that it has put on itself.
   bool stays(const ReadyNode* own = nullptr) noexcept;
 
   FutureBase& self_;
+  /// There is a callback of its own on it, which comes in the pass after a child's.
+  bool calls_itself_ = false;
 
  private:
   class Node final : public ReadyNode {
@@ -172,9 +181,14 @@ FutureState<T>& typed(FutureBase& future) noexcept {
 class Gathering : protected Watcher {
  protected:
   Gathering(FutureBase& self, std::vector<Ref<FutureBase>> children, bool return_exceptions);
+  Gathering(FutureBase& self, std::size_t count, bool return_exceptions);
 
-  /// To be called once the object is complete.
+  /// Either all children come with the constructor, then to be called once the object is complete.
   void begin(bool may_repeat);
+  /// Or they come one after another, each watched before the next is made, which may start at once
+  /// and complete an earlier one; then seal().
+  void add(Ref<FutureBase> child);
+  void seal();
   bool cancel_children(const std::string* message);
   /// All children are done, without failure or with failures wanted: set the result.
   virtual void collect() = 0;
@@ -184,7 +198,9 @@ class Gathering : protected Watcher {
 
  private:
   void child_done(FutureBase& child) override;
+  void wait_for(FutureBase& child);
 
+  std::vector<FutureBase*> done_before_;  // children that are seen to by seal()
   std::size_t waiting_ = 0;  // children that are not done, each counted once
   const bool return_exceptions_;
   bool cancel_requested_ = false;
@@ -208,10 +224,10 @@ class GatherTuple final
   using Results =
       std::tuple<std::conditional_t<Exceptions, Result<T>, value_or_monostate<T>>...>;
 
-  GatherTuple(Scheduler& loop, std::vector<Ref<FutureBase>> children)
-      : FutureState<Results>(loop), Gathering(*this, std::move(children), Exceptions) {
-    this->begin(true);
-  }
+  explicit GatherTuple(Scheduler& loop)
+      : FutureState<Results>(loop), Gathering(*this, sizeof...(T), Exceptions) {}
+  using Gathering::add;
+  using Gathering::seal;
   const char* type_name() const noexcept override { return "_GatheringFuture"; }
   bool cancel(const std::string* message) override { return this->cancel_children(message); }
 
@@ -293,15 +309,13 @@ Scheduler* loop_of(const A& first, const More&... more) noexcept {
 
 template <bool Exceptions, class... A>
 auto gather_all(A&&... awaitables) {
-  using Future_ =
-      Future<typename GatherTuple<Exceptions, await_result<A>...>::Results>;
+  using State = GatherTuple<Exceptions, await_result<A>...>;
   Scheduler* loop = loop_of(awaitables...);
   if (!loop) loop = &default_scheduler();
-  std::vector<Ref<FutureBase>> children;
-  children.reserve(sizeof...(A));
-  (children.push_back(gather_child(*loop, std::forward<A>(awaitables))), ...);
-  return Future_(Ref<FutureBase>(
-      adopt_ref, new GatherTuple<Exceptions, await_result<A>...>(*loop, std::move(children))));
+  const Ref<State> state(adopt_ref, new State(*loop));
+  (state->add(gather_child(*loop, std::forward<A>(awaitables))), ...);
+  state->seal();
+  return Future<typename State::Results>(Ref<FutureBase>(state));
 }
 
 template <bool Exceptions, class Range>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// The program: reads a scenario, plays its role, and obeys the commands that come on standard input.
+// The program: reads a scenario, plays its role, and obeys the commands that come on standard
+// input.
 //
 //   protocol_trace --scenario FILE --port PORT [--path SOCKET]
 #include <array>
@@ -33,13 +34,13 @@ class Commands {
 
  private:
   void read() {
-    input_.async_read_some(
-        boost::asio::buffer(buffer_), [this](const boost::system::error_code& error, std::size_t n) {
-          if (error) return;
-          text_.append(buffer_.data(), n);
-          loop_.call_soon([this] { obey(); });
-          read();
-        });
+    input_.async_read_some(boost::asio::buffer(buffer_),
+                           [this](const boost::system::error_code& error, std::size_t n) {
+                             if (error) return;
+                             text_.append(buffer_.data(), n);
+                             loop_.call_soon([this] { obey(); });
+                             read();
+                           });
   }
 
   void obey() {

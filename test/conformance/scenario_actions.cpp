@@ -100,7 +100,8 @@ struct SmallerFirst {
 };
 
 Value new_queue(M& m, F& f, const S& s) {
-  const int maxsize = s.contains("maxsize") ? static_cast<int>(m.value(f, s, "maxsize").integer()) : 0;
+  const int maxsize =
+      s.contains("maxsize") ? static_cast<int>(m.value(f, s, "maxsize").integer()) : 0;
   const std::string kind = text_of(s, "kind").value_or("fifo");
   return Value::object(kind == "priority" ? PriorityQueue<Value, SmallerFirst>(maxsize)
                        : kind == "lifo"   ? LifoQueue<Value>(maxsize)
@@ -152,12 +153,10 @@ const std::pair<std::string_view, Action> actions[] = {
     {"all_tasks", {[](M& m, F&, const S&) { return Value(m.pending()); }}},
 
     {"future", {new_future, quiet}},
-    {"set_result",
-     {[](M& m, F& f, const S& s) {
+    {"set_result", {[](M& m, F& f, const S& s) {
        return on<Future>(m, f, s).set_result(m.value(f, s, "value")), Value();
      }}},
-    {"set_exception",
-     {[](M& m, F& f, const S& s) {
+    {"set_exception", {[](M& m, F& f, const S& s) {
        return on<Future>(m, f, s).set_exception(exception_of(s)), Value();
      }}},
     {"done", {[](M& m, F& f, const S& s) { return Value(on<Future>(m, f, s).done()); }}},
@@ -175,10 +174,10 @@ const std::pair<std::string_view, Action> actions[] = {
      {[](M& m, F& f, const S& s) { return on<TimerHandle>(m, f, s).cancel(), Value(); }}},
     {"handle.cancelled",
      {[](M& m, F& f, const S& s) { return Value(on<TimerHandle>(m, f, s).cancelled()); }}},
-    {"handle.when", {[](M& m, F& f, const S& s) { return Value(on<TimerHandle>(m, f, s).when()); }}},
+    {"handle.when",
+     {[](M& m, F& f, const S& s) { return Value(on<TimerHandle>(m, f, s).when()); }}},
 
-    {"timeout.reschedule",
-     {[](M& m, F& f, const S& s) {
+    {"timeout.reschedule", {[](M& m, F& f, const S& s) {
        return on<TimeoutScope>(m, f, s).reschedule(to_time_point(m.value(f, s, "when"))), Value();
      }}},
     {"timeout.when", {[](M& m, F& f, const S& s) { return on<TimeoutScope>(m, f, s).when(); }}},
@@ -198,8 +197,7 @@ const std::pair<std::string_view, Action> actions[] = {
      {[](M& m, F& f, const S& s) { return on<Condition>(m, f, s).release(), Value(); }}},
     {"condition.locked",
      {[](M& m, F& f, const S& s) { return Value(on<Condition>(m, f, s).locked()); }}},
-    {"condition.notify",
-     {[](M& m, F& f, const S& s) {
+    {"condition.notify", {[](M& m, F& f, const S& s) {
        const std::size_t count = s.contains("n") ? m.value(f, s, "n").integer() : 1;
        return on<Condition>(m, f, s).notify(count), Value();
      }}},
@@ -223,22 +221,24 @@ const std::pair<std::string_view, Action> actions[] = {
       quiet}},
     {"barrier.n_waiting",
      {[](M& m, F& f, const S& s) { return Value(on<Barrier>(m, f, s).n_waiting()); }}},
-    {"barrier.broken", {[](M& m, F& f, const S& s) { return Value(on<Barrier>(m, f, s).broken()); }}},
+    {"barrier.broken",
+     {[](M& m, F& f, const S& s) { return Value(on<Barrier>(m, f, s).broken()); }}},
 
     {"queue", {new_queue, quiet}},
-    {"queue.put_nowait",
-     {[](M& m, F& f, const S& s) {
+    {"queue.put_nowait", {[](M& m, F& f, const S& s) {
        return on<Queue<Value>>(m, f, s).put_nowait(m.value(f, s, "value")), Value();
      }}},
     {"queue.get_nowait",
      {[](M& m, F& f, const S& s) { return on<Queue<Value>>(m, f, s).get_nowait(); }}},
     {"queue.task_done",
      {[](M& m, F& f, const S& s) { return on<Queue<Value>>(m, f, s).task_done(), Value(); }}},
-    {"queue.qsize", {[](M& m, F& f, const S& s) { return Value(on<Queue<Value>>(m, f, s).qsize()); }}},
-    {"queue.empty", {[](M& m, F& f, const S& s) { return Value(on<Queue<Value>>(m, f, s).empty()); }}},
-    {"queue.full", {[](M& m, F& f, const S& s) { return Value(on<Queue<Value>>(m, f, s).full()); }}},
-    {"queue.shutdown",
-     {[](M& m, F& f, const S& s) {
+    {"queue.qsize",
+     {[](M& m, F& f, const S& s) { return Value(on<Queue<Value>>(m, f, s).qsize()); }}},
+    {"queue.empty",
+     {[](M& m, F& f, const S& s) { return Value(on<Queue<Value>>(m, f, s).empty()); }}},
+    {"queue.full",
+     {[](M& m, F& f, const S& s) { return Value(on<Queue<Value>>(m, f, s).full()); }}},
+    {"queue.shutdown", {[](M& m, F& f, const S& s) {
        return on<Queue<Value>>(m, f, s).shutdown(bool(m.value(f, s, "immediate"))), Value();
      }}},
 
@@ -267,10 +267,10 @@ Value spawn(M& m, F& f, const S& s) {
   TaskOptions options{.context = context_of(m, f, s)};
   if (name) options.name = *name;
   // Also from outside the loop, where create_task() finds none.
-  const Value task = Value::object(Future(
-      s.contains("in")
-          ? m.read(f, s, "in").as<TaskGroup>().create_task(std::move(coroutine), options)
-          : m.loop().create_task(std::move(coroutine), options)));
+  const Value task = Value::object(
+      Future(s.contains("in")
+                 ? m.read(f, s, "in").as<TaskGroup>().create_task(std::move(coroutine), options)
+                 : m.loop().create_task(std::move(coroutine), options)));
   const std::string* const label = m.find_label(given.identity());
   m.label(task, label ? *label : name ? *name : text_of(s, "to").value_or("task"));
   return task;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 // What is awaited, what is entered and left, and what runs the loop.
 #include <boost/json/value.hpp>
+#include <map>
 
 #include "scenario_operations.hpp"
 
@@ -45,8 +46,7 @@ Value sleep(M& m, F& f, const S& s) {
 }
 
 /// Gives the labels of what is done, and of what is pending.
-Coroutine wait_for_all(M& m, List given, std::string return_when,
-                       std::optional<Duration> timeout) {
+Coroutine wait_for_all(M& m, List given, std::string return_when, std::optional<Duration> timeout) {
   std::vector<AnyFuture> futures;
   for (const Value& future : given) futures.push_back(future.as<Future>());
   const WaitOptions options{.timeout = timeout,
@@ -96,17 +96,16 @@ Value shield(M& m, F& f, const S& s) {
   return Value::object(asyncio::shield(std::move(given.as<Coroutine>())));
 }
 
-/// What gather() of a range makes, except that its result is one value, a list: in the scenario
-/// language, as in Python, the future of a gather() may stand beside any other future.
+/// What gather() makes, except that its result is one value, a list: in the scenario language, as
+/// in Python, the future of a gather() may stand beside any other future.
 class Gathered final : public detail::FutureState<Value>, private detail::Gathering {
  public:
-  Gathered(detail::Scheduler& loop, std::vector<detail::Ref<detail::FutureBase>> children,
-           bool return_exceptions)
+  Gathered(detail::Scheduler& loop, std::size_t count, bool return_exceptions)
       : FutureState(loop),
-        Gathering(static_cast<FutureBase&>(*this), std::move(children), return_exceptions),
-        return_exceptions_(return_exceptions) {
-    begin(true);
-  }
+        Gathering(static_cast<FutureBase&>(*this), count, return_exceptions),
+        return_exceptions_(return_exceptions) {}
+  using Gathering::add;
+  using Gathering::seal;
   bool cancel(const std::string* message) override { return cancel_children(message); }
 
  private:
@@ -129,16 +128,20 @@ Value gather(M& m, F& f, const S& s) {
   detail::Scheduler* loop = &m.loop().scheduler();
   if (const Future* const first = given.empty() ? nullptr : given.front().find<Future>())
     loop = &first->state()->scheduler();
-  std::vector<detail::Ref<detail::FutureBase>> children;
-  for (const Value& child : given) {
-    if (const Future* const future = child.find<Future>())
-      children.push_back(detail::gather_child(*loop, *future));
-    else
-      children.push_back(detail::gather_child(*loop, std::move(child.as<Coroutine>())));
-  }
   const bool return_exceptions(m.value(f, s, "return_exceptions"));
-  return Value::object(Future(detail::Ref<detail::FutureBase>(
-      detail::adopt_ref, new Gathered(*loop, std::move(children), return_exceptions))));
+  const detail::Ref<Gathered> gathered(detail::adopt_ref,
+                                       new Gathered(*loop, given.size(), return_exceptions));
+  std::map<const void*, detail::Ref<detail::FutureBase>> tasks;  // of each coroutine
+  for (const Value& child : given) {
+    detail::Ref<detail::FutureBase>& task = tasks[child.identity()];
+    if (const Future* const future = child.find<Future>())
+      task = future->state();
+    else if (!task)
+      task = detail::gather_child(*loop, std::move(child.as<Coroutine>()));
+    gathered->add(task);
+  }
+  gathered->seal();
+  return Value::object(Future(detail::Ref<detail::FutureBase>(gathered)));
 }
 
 const std::pair<std::string_view, AwaitableOperation> awaitables[] = {
@@ -153,7 +156,8 @@ const std::pair<std::string_view, AwaitableOperation> awaitables[] = {
     {"event.wait", [](M& m, F& f, const S& s) { return lazily(on<Event>(m, f, s).wait()); }},
     {"condition.acquire",
      [](M& m, F& f, const S& s) { return lazily(on<Condition>(m, f, s).acquire()); }},
-    {"condition.wait", [](M& m, F& f, const S& s) { return lazily(on<Condition>(m, f, s).wait()); }},
+    {"condition.wait",
+     [](M& m, F& f, const S& s) { return lazily(on<Condition>(m, f, s).wait()); }},
     {"condition.wait_for", wait_for_condition},
     {"semaphore.acquire",
      [](M& m, F& f, const S& s) { return lazily(on<Semaphore>(m, f, s).acquire()); }},
@@ -228,12 +232,9 @@ Block with_barrier(M& m, F& f, const S& what, const Body& body) {
 }
 
 const std::pair<std::string_view, ContextOperation> contexts[] = {
-    {"timeout", with_timeout},
-    {"timeout_at", with_timeout_at},
-    {"taskgroup", with_task_group},
-    {"lock", with_lock<Lock>},
-    {"condition", with_lock<Condition>},
-    {"semaphore", with_lock<Semaphore>},
+    {"timeout", with_timeout},           {"timeout_at", with_timeout_at},
+    {"taskgroup", with_task_group},      {"lock", with_lock<Lock>},
+    {"condition", with_lock<Condition>}, {"semaphore", with_lock<Semaphore>},
     {"barrier", with_barrier},
 };
 

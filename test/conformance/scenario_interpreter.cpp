@@ -153,8 +153,7 @@ const Value& Interpreter::read(const Frame& frame, std::string_view name) const 
   return place->second;
 }
 
-const Value& Interpreter::read(const Frame& frame, const Step& step,
-                               std::string_view field) const {
+const Value& Interpreter::read(const Frame& frame, const Step& step, std::string_view field) const {
   return read(frame, text_of(step, field));
 }
 
@@ -170,16 +169,21 @@ void Interpreter::store(Frame& frame, const Step& step, const Value& value,
 
 Value Interpreter::value(const Frame& frame, const json::value& expression) const {
   switch (expression.kind()) {
-    case json::kind::null: return {};
-    case json::kind::bool_: return expression.get_bool();
-    case json::kind::string: return std::string(expression.get_string());
+    case json::kind::null:
+      return {};
+    case json::kind::bool_:
+      return expression.get_bool();
+    case json::kind::string:
+      return std::string(expression.get_string());
     case json::kind::array: {
       List list;
       for (const json::value& item : expression.get_array()) list.push_back(value(frame, item));
       return list;
     }
-    case json::kind::object: break;
-    default: return expression.to_number<std::int64_t>();
+    case json::kind::object:
+      break;
+    default:
+      return expression.to_number<std::int64_t>();
   }
   const auto& [name, operand] = *expression.get_object().begin();
   const std::string_view operation = name;
@@ -239,21 +243,21 @@ std::shared_ptr<Frame> Interpreter::new_frame(std::string_view fn, const List& a
 Value Interpreter::call(const Frame& frame, const Step& step) {
   List arguments = values(frame, step, "args");
   const std::string who = instance(step);
-  Value coroutine = Value::object(
-      run_coroutine(std::string(text_of(step, "fn")), std::move(arguments), who));
+  Value coroutine =
+      Value::object(run_coroutine(std::string(text_of(step, "fn")), std::move(arguments), who));
   label(coroutine, who);
   return coroutine;
 }
 
 Callback Interpreter::callback(const Frame& frame, const Step& step) {
   if (step.contains("cb")) return read(frame, step, "cb").as<Callback>();
-  Callback::Content content{
-      [this, fn = text_of(step, "fn"), arguments = values(frame, step, "args"),
-       who = instance(step)](List extra) {
-        List all = arguments;
-        std::ranges::move(extra, std::back_inserter(all));
-        run_plain(fn, all, who);
-      }};
+  Callback::Content content{[this, fn = text_of(step, "fn"),
+                             arguments = values(frame, step, "args"),
+                             who = instance(step)](List extra) {
+    List all = arguments;
+    std::ranges::move(extra, std::back_inserter(all));
+    run_plain(fn, all, who);
+  }};
   return Callback(std::move(content));
 }
 
@@ -439,6 +443,43 @@ Interpreter::Block Interpreter::do_with_body(Frame& frame, const Step& step, std
   co_return completion;
 }
 
+Interpreter::Block Interpreter::do_as_completed(Frame& frame, const Step& step, std::string path) {
+  std::vector<Future> futures;
+  for (const json::value& item : step.at("of").as_array()) {  // one after another, as the reference
+    const Value given = awaitable(frame, item);
+    if (const Future* const future = given.find<Future>())
+      futures.push_back(*future);
+    else
+      futures.push_back(asyncio::ensure_future(std::move(given.as<Coroutine>())));
+  }
+  const AsCompletedOptions options{.timeout = to_duration(value(frame, step, "timeout"))};
+  const AsCompleted<Future> completed = asyncio::as_completed(futures, options);
+  const bool gives_futures(value(frame, step, "async"));
+  for (;;) {
+    emit(frame.who, path + " > as_completed");
+    std::optional<Value> item;
+    std::exception_ptr error;
+    try {
+      if (gives_futures) {
+        const Future future = co_await completed.next();
+        if (future) item = Value::object(future);
+      } else if (const auto next = completed.begin(); next != completed.end()) {
+        item = co_await *next;
+      }
+    } catch (...) {
+      error = std::current_exception();
+    }
+    if (error) fail(frame, path, error);
+    if (!item) break;
+    store(frame, step, *item, "as");
+    emit(frame.who, path + " < " + show(*item));
+    const Completion completion = co_await block(frame, steps_of(step, "body"), path + ".b");
+    if (completion) co_return completion;
+  }
+  emit(frame.who, path + " < exhausted");
+  co_return std::nullopt;
+}
+
 Interpreter::Block Interpreter::do_return(Frame& frame, const Step& step, std::string) {
   co_return value(frame, step, "value");
 }
@@ -450,9 +491,13 @@ Interpreter::Block Interpreter::do_raise(Frame& frame, const Step& step, std::st
 
 const std::map<std::string_view, Interpreter::Control>& Interpreter::controls() {
   static const std::map<std::string_view, Control> table = {
-      {"if", &Interpreter::do_if},         {"raise", &Interpreter::do_raise},
-      {"repeat", &Interpreter::do_repeat}, {"return", &Interpreter::do_return},
-      {"try", &Interpreter::do_try},       {"while", &Interpreter::do_while},
+      {"as_completed", &Interpreter::do_as_completed},
+      {"if", &Interpreter::do_if},
+      {"raise", &Interpreter::do_raise},
+      {"repeat", &Interpreter::do_repeat},
+      {"return", &Interpreter::do_return},
+      {"try", &Interpreter::do_try},
+      {"while", &Interpreter::do_while},
       {"with", &Interpreter::do_with},
   };
   return table;
@@ -519,8 +564,8 @@ std::string Interpreter::run() {
 }
 
 std::string_view Interpreter::run_script() {
-  static const json::value run_main = json::parse(
-      R"([{"op": "run_until_complete", "of": {"op": "call", "fn": "main"}}])");
+  static const json::value run_main =
+      json::parse(R"([{"op": "run_until_complete", "of": {"op": "call", "fn": "main"}}])");
   const auto shared_frame = std::make_shared<Frame>("script");
   Frame& frame = *shared_frame;
   if (text_of(scenario_, "task_factory") == "eager") set_eager(true);

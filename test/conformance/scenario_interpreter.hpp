@@ -129,6 +129,7 @@ class Interpreter : private asyncio::LoopObserver {
   Block do_while(Frame& frame, const Step& step, std::string path);
   Block do_with(Frame& frame, const Step& step, std::string path);
   Block do_with_body(Frame& frame, const Step& step, std::string path, Value entered);
+  Block do_as_completed(Frame& frame, const Step& step, std::string path);
   Block do_return(Frame& frame, const Step& step, std::string path);
   Block do_raise(Frame& frame, const Step& step, std::string path);
 
@@ -139,11 +140,11 @@ class Interpreter : private asyncio::LoopObserver {
   const Step& scenario_;
   std::map<std::string, Value, std::less<>> globals_;
   std::map<const void*, std::string> labels_;
-  List labelled_;                                // kept alive: an address stands for one object
+  List labelled_;  // kept alive: an address stands for one object
   std::map<std::string, int, std::less<>> instances_;  // unlabelled uses of each function
   std::string trace_;
   int lines_ = 0;
-  bool closed_ = false;  // nothing is traced, and no pass is run, any more
+  bool closed_ = false;                   // nothing is traced, and no pass is run, any more
   std::vector<std::string> left_behind_;  // tasks that the current loop destroyed when it closed
   std::vector<std::shared_ptr<asyncio::Runner>> runners_;
   asyncio::detail::Ref<asyncio::detail::Scheduler> scheduler_;  // of the current loop; outlives it

@@ -50,9 +50,7 @@ class TimeoutScope {
     const auto when = state_->timeout ? state_->timeout->when() : state_->when;
     return when ? Value(*when) : Value();
   }
-  bool expired() const {
-    return state_->timeout ? state_->timeout->expired() : state_->expired;
-  }
+  bool expired() const { return state_->timeout ? state_->timeout->expired() : state_->expired; }
   void reschedule(std::optional<asyncio::TimePoint> when) const {
     if (!state_->timeout) throw asyncio::RuntimeError("Cannot change state of finished Timeout");
     state_->timeout->reschedule(when);

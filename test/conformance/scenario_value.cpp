@@ -47,7 +47,7 @@ bool operator==(const Value& a, const Value& b) {
 
 bool Value::less(const Value& a, const Value& b) {
   if (std::holds_alternative<std::string>(a.data_)) return a.text() < b.text();
-  if (const auto *left = std::get_if<List>(&a.data_), *right = std::get_if<List>(&b.data_);
+  if (const auto* left = std::get_if<List>(&a.data_), *right = std::get_if<List>(&b.data_);
       left && right)
     return std::ranges::lexicographical_compare(*left, *right, Value::less);
   return a.integer() < b.integer();
@@ -182,13 +182,27 @@ std::string show_text(std::string_view utf8) {
   while (!utf8.empty()) {
     const char32_t character = next_character(utf8);
     switch (character) {
-      case '"': text += "\\\""; break;
-      case '\\': text += "\\\\"; break;
-      case '\b': text += "\\b"; break;
-      case '\f': text += "\\f"; break;
-      case '\n': text += "\\n"; break;
-      case '\r': text += "\\r"; break;
-      case '\t': text += "\\t"; break;
+      case '"':
+        text += "\\\"";
+        break;
+      case '\\':
+        text += "\\\\";
+        break;
+      case '\b':
+        text += "\\b";
+        break;
+      case '\f':
+        text += "\\f";
+        break;
+      case '\n':
+        text += "\\n";
+        break;
+      case '\r':
+        text += "\\r";
+        break;
+      case '\t':
+        text += "\\t";
+        break;
       default:
         if (character >= 0x10000)
           text += escape(0xD7C0 + (character >> 10)) + escape(0xDC00 + (character & 0x3FF));

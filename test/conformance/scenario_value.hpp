@@ -50,8 +50,8 @@ class Value {
   template <std::same_as<bool> Bool>
   Value(Bool value) : data_(value) {}
   template <std::integral Integer>
-    requires(!std::same_as<Integer, bool>)
-  Value(Integer value) : data_(static_cast<std::int64_t>(value)) {}
+  requires(!std::same_as<Integer, bool>) Value(Integer value)
+      : data_(static_cast<std::int64_t>(value)) {}
   Value(std::string value) : data_(std::move(value)) {}
   Value(const char* value) : data_(std::string(value)) {}
   Value(List value) : data_(std::move(value)) {}

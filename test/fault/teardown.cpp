@@ -9,6 +9,9 @@
 #include <asyncio/timeouts.hpp>
 #include <asyncio/wait.hpp>
 
+#include <algorithm>
+#include <filesystem>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -129,6 +132,28 @@ struct Crowd {
   std::vector<Task<>> tasks;
 };
 
+/// The program's open descriptors.
+std::ptrdiff_t open_descriptors() {
+  const std::filesystem::directory_iterator descriptors("/proc/self/fd");
+  return std::distance(begin(descriptors), end(descriptors));
+}
+
+/// Both ends of the connections below.
+class Peer : public Protocol {
+ public:
+  void connection_made(std::shared_ptr<Transport> transport) override {
+    transport_ = std::move(transport);
+    ++made;
+  }
+  void connection_lost(std::exception_ptr) override { ++lost; }
+  static inline int made = 0;
+  static inline int lost = 0;
+
+ private:
+  std::shared_ptr<Transport> transport_;  // a cycle, which closing the loop has to break
+  Counted counted_;
+};
+
 /// The pending tasks that report themselves: all but the 200 children of gather.
 constexpr std::size_t reporting = 1000 + 50 /* shielded */ + 100 /* of groups */;
 
@@ -149,7 +174,7 @@ BOOST_AUTO_TEST_CASE(rule_45_closing_reports_and_releases_a_thousand_pending_tas
   BOOST_TEST(!went_on);
   BOOST_TEST(all_tasks(loop).empty());
   BOOST_TEST(reports.size() == reporting);
-  for (const Reports::Entry& report : reports.entries) {
+  for (const Reports::Entry& report : reports.entries()) {
     if (report.message != "Task was destroyed but it is pending!" || report.keys != "task")
       BOOST_ERROR(report.message + " " + report.keys);
   }
@@ -384,6 +409,68 @@ BOOST_AUTO_TEST_CASE(threads_that_still_call_a_closed_loop_get_an_error) {
   }).join();
   BOOST_TEST(repr(error) == "RuntimeError('Event loop is closed')");
   BOOST_TEST(Counted::alive == 0);
+}
+
+BOOST_AUTO_TEST_CASE(closing_releases_a_hundred_open_connections_without_a_word) {
+  constexpr int connections = 100;
+  const std::ptrdiff_t before = open_descriptors();
+  Peer::made = 0;
+  Peer::lost = 0;
+  {
+    EventLoop loop;
+    const Reports reports(loop);
+    const auto connect = [&]() -> Coroutine<> {
+      const Server server = co_await loop.create_server<Peer>("127.0.0.1", 0);
+      const int port = server.sockets().front().getsockname().port();
+      for (int i = 0; i != connections; ++i) {
+        const auto connection = co_await loop.create_connection<Peer>("127.0.0.1", port);
+        // More than the kernel takes: the rest is in the transport's buffer.
+        if (i % 2 == 0) connection.first->write(Bytes(1 << 20, 'x'));
+      }
+      while (Peer::made != 2 * connections) co_await asyncio::sleep(0);
+    };
+    loop.run_until_complete(connect());
+    BOOST_TEST(Counted::alive == 2 * connections);
+    BOOST_TEST(open_descriptors() > before + 2 * connections);
+    const auto waits = [&]() -> Coroutine<> {
+      const Server server = co_await loop.create_server<Peer>("127.0.0.1", 0);
+      co_await server.serve_forever();
+    };
+    const Task<> serving = loop.create_task(waits());
+    for (int i = 0; i != 10; ++i) {
+      loop.stop();
+      loop.run_forever();
+    }
+    loop.close();
+    BOOST_TEST(reports.size() == 1u);  // of the task that serves
+  }
+  BOOST_TEST(Counted::alive == 0);
+  BOOST_TEST(Peer::lost == 0);
+  BOOST_TEST(open_descriptors() == before);
+}
+
+BOOST_AUTO_TEST_CASE(closing_in_the_middle_of_connecting_is_clean) {
+  const std::ptrdiff_t before = open_descriptors();
+  for (int passes = 0; passes != 12; ++passes) {
+    BOOST_TEST_CONTEXT("after " << passes << " passes") {
+      {
+        EventLoop loop;
+        const Reports reports(loop);
+        const Server server = loop.run_until_complete(loop.create_server<Peer>("127.0.0.1", 0));
+        const int port = server.sockets().front().getsockname().port();
+        const auto connect = [&]() -> Coroutine<> {
+          (void)co_await loop.create_connection<Peer>("127.0.0.1", port);
+        };
+        for (int i = 0; i != 10; ++i) (void)loop.create_task(connect());
+        for (int i = 0; i != passes; ++i) {
+          loop.stop();
+          loop.run_forever();
+        }
+      }
+      BOOST_TEST(Counted::alive == 0);
+      BOOST_TEST(open_descriptors() == before);
+    }
+  }
 }
 
 BOOST_AUTO_TEST_SUITE_END()

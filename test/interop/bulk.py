@@ -112,7 +112,8 @@ class Client(unittest.IsolatedAsyncioTestCase):
             return crc
 
         crc, lines = await self.run_client(echo)
-        self.assertEqual(lines, [f"sent {SIZE} crc32={crc:08x}", f"received {SIZE} crc32={crc:08x}"])
+        self.assertEqual(lines,
+                         [f"sent {SIZE} crc32={crc:08x}", f"received {SIZE} crc32={crc:08x}"])
 
     async def test_half_closed_client_reads_64_mib(self):
         block = bytes(range(256)) * 4096

@@ -99,8 +99,8 @@ class Source : public asyncio::Protocol {
 
 int serve(int port) {
   asyncio::EventLoop loop;
-  asyncio::Server server = loop.run_until_complete(
-      loop.create_server<Echo>(host, port, {.backlog = 1000}));
+  asyncio::Server server =
+      loop.run_until_complete(loop.create_server<Echo>(host, port, {.backlog = 1000}));
   loop.add_signal_handler(SIGINT, [&] { loop.stop(); });
   std::puts("listening");
   std::fflush(stdout);
@@ -114,8 +114,7 @@ int serve(int port) {
 int send(int port, std::uint64_t size) {
   asyncio::EventLoop loop;
   const asyncio::Future<> lost(loop);
-  loop.run_until_complete(
-      loop.create_connection(asyncio::make<Source>(size, lost), host, port));
+  loop.run_until_complete(loop.create_connection(asyncio::make<Source>(size, lost), host, port));
   loop.run_until_complete(lost);
   return 0;
 }
@@ -125,7 +124,8 @@ int send(int port, std::uint64_t size) {
 int main(int argc, char** argv) {
   const std::string_view part = argc > 2 ? argv[1] : "";
   if (part == "server") return serve(std::atoi(argv[2]));
-  if (part == "client" && argc > 3) return send(std::atoi(argv[2]), std::strtoull(argv[3], nullptr, 10));
+  if (part == "client" && argc > 3)
+    return send(std::atoi(argv[2]), std::strtoull(argv[3], nullptr, 10));
   std::fputs("usage: interop_echo server PORT | client PORT SIZE\n", stderr);
   return 2;
 }

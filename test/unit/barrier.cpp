@@ -253,8 +253,9 @@ BOOST_AUTO_TEST_CASE(the_first_loop_that_waits_is_the_only_one_rule_83) {
   Loop other;
   // A second visitor does not have to wait, a third one would have to.
   BOOST_TEST(other.run([&] { return ending(r.barrier.wait()); }).what() == "None");
-  BOOST_TEST(other.run([&] { return ending(r.barrier.wait()); }).what().starts_with(
-      "RuntimeError('<asyncio.locks.Condition object at 0x"));
+  BOOST_TEST(other.run([&] { return ending(r.barrier.wait()); })
+                 .what()
+                 .starts_with("RuntimeError('<asyncio.locks.Condition object at 0x"));
   r.loop.pass();
   BOOST_TEST(r.lines == Lines{"a0"}, boost::test_tools::per_element());
 }

@@ -83,9 +83,8 @@ BOOST_AUTO_TEST_CASE(what_needs_the_lock_refuses_without_it) {
   const Condition condition;
   BOOST_TEST(loop.run([&] { return ending(condition.wait()); }).what() ==
              "RuntimeError('cannot wait on un-acquired lock')");
-  BOOST_TEST(
-      loop.run([&] { return ending(condition.wait_for([] { return false; })); }).what() ==
-      "RuntimeError('cannot wait on un-acquired lock')");
+  BOOST_TEST(loop.run([&] { return ending(condition.wait_for([] { return false; })); }).what() ==
+             "RuntimeError('cannot wait on un-acquired lock')");
   BOOST_TEST(thrown_by([&] { condition.notify(); }) ==
              "RuntimeError('cannot notify on un-acquired lock')");
   BOOST_TEST(thrown_by([&] { condition.notify_all(); }) ==

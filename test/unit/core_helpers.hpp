@@ -6,6 +6,7 @@
 #include <asyncio/logging.hpp>
 #include <asyncio/wait.hpp>
 
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -113,14 +114,14 @@ class Reports {
   };
   explicit Reports(asyncio::EventLoop& loop) {
     loop.set_exception_handler(
-        [this](asyncio::EventLoop&, const asyncio::ExceptionContext& context) {
-          entries.push_back({context.message, context.exception, keys_of(context)});
+        [list = list_](asyncio::EventLoop&, const asyncio::ExceptionContext& context) {
+          list->push_back({context.message, context.exception, keys_of(context)});
         });
   }
-  std::size_t size() const noexcept { return entries.size(); }
-  bool empty() const noexcept { return entries.empty(); }
-  const Entry& operator[](std::size_t i) const { return entries.at(i); }
-  std::vector<Entry> entries;
+  const std::vector<Entry>& entries() const noexcept { return *list_; }
+  std::size_t size() const noexcept { return list_->size(); }
+  bool empty() const noexcept { return list_->empty(); }
+  const Entry& operator[](std::size_t i) const { return list_->at(i); }
 
   static std::string keys_of(const asyncio::ExceptionContext& context) {
     std::string keys;
@@ -137,6 +138,10 @@ class Reports {
     add(bool(context.transport), "transport");
     return keys;
   }
+
+ private:
+  // Shared with the handler, which a loop that is being destroyed may call after this is gone.
+  std::shared_ptr<std::vector<Entry>> list_ = std::make_shared<std::vector<Entry>>();
 };
 
 /// What happened, in order.

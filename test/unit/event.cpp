@@ -51,7 +51,8 @@ BOOST_AUTO_TEST_CASE(set_wakes_all_in_order_of_arrival_one_pass_later_rules_83_8
   BOOST_TEST(lines.empty());
   const std::string next = '@' + std::to_string(loop.passes() + 1);
   loop.pass();
-  BOOST_TEST(lines == Lines({"a" + next, "b" + next, "c" + next}), boost::test_tools::per_element());
+  BOOST_TEST(lines == Lines({"a" + next, "b" + next, "c" + next}),
+             boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(a_woken_task_goes_on_though_the_flag_was_cleared_rule_87) {

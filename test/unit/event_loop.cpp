@@ -225,8 +225,7 @@ BOOST_AUTO_TEST_CASE(rule_21_after_close_nothing_is_accepted) {
   BOOST_CHECK_EXCEPTION(loop.call_soon([counted = Counted()] {}), RuntimeError, closed);
   BOOST_CHECK_EXCEPTION(loop.call_later(1, [counted = Counted()] {}), RuntimeError, closed);
   BOOST_CHECK_EXCEPTION(loop.call_at(1, [counted = Counted()] {}), RuntimeError, closed);
-  BOOST_CHECK_EXCEPTION(loop.call_soon_threadsafe([counted = Counted()] {}), RuntimeError,
-                        closed);
+  BOOST_CHECK_EXCEPTION(loop.call_soon_threadsafe([counted = Counted()] {}), RuntimeError, closed);
   BOOST_CHECK_EXCEPTION((void)loop.create_task(value(1)), RuntimeError, closed);
   BOOST_TEST(Counted::alive == 0);
   BOOST_TEST(all_tasks(loop).empty());

@@ -108,8 +108,7 @@ BOOST_AUTO_TEST_CASE(rule_101_without_task_future_and_handle_the_current_context
   VirtualLoop loop;
   const ContextVar<int> variable("variable", 0);
   int seen = 0;
-  loop.set_exception_handler(
-      [&](EventLoop&, const ExceptionContext&) { seen = variable.get(); });
+  loop.set_exception_handler([&](EventLoop&, const ExceptionContext&) { seen = variable.get(); });
   loop.call_soon([&] {
     (void)variable.set(9);
     loop.call_exception_handler({.message = "text"});

@@ -133,6 +133,10 @@ BOOST_AUTO_TEST_CASE(co2_results_that_cannot_be_copied_are_moved) {
     tasks.push_back(create_task(owns(3)));
     auto range = co_await gather(std::move(tasks));
     BOOST_TEST(*range[0] == 3);
+    std::vector<Coroutine<std::unique_ptr<int>>> more;
+    more.push_back(owns(3));
+    auto [inner] = co_await gather(gather(std::move(more)));
+    BOOST_TEST(*inner[0] == 3);
     auto [kept] = co_await gather(return_exceptions, owns(4));
     std::unique_ptr<int> four = std::move(kept).value();
     BOOST_TEST(*four == 4);
@@ -340,7 +344,7 @@ BOOST_AUTO_TEST_CASE(rule_68_it_fails_with_the_first_cancelled_child_while_other
   });
 }
 
-BOOST_AUTO_TEST_CASE(rule_68_with_return_exceptions_it_waits_for_all_and_is_cancelled_all_the_same) {
+BOOST_AUTO_TEST_CASE(rule_68_with_return_exceptions_it_waits_for_all_and_is_cancelled) {
   Loop loop;
   loop.run([&]() -> Coroutine<> {
     const auto slow = create_task(lingers(5));
@@ -401,6 +405,13 @@ BOOST_AUTO_TEST_CASE(dropped_with_a_done_callback_it_goes_with_the_loop) {
       co_await asyncio::sleep(0);
     });
     BOOST_TEST(Counted::alive == 3);
+  }
+  BOOST_TEST(Counted::alive == 0);
+  {
+    Loop loop;
+    const auto never_done = loop.create_future<>();
+    gather(never_done).add_done_callback([kept = Counted()] {});
+    BOOST_TEST(Counted::alive == 1);
   }
   BOOST_TEST(Counted::alive == 0);
 }

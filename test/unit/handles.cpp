@@ -4,7 +4,6 @@
 #include <asyncio/handles.hpp>
 
 #include <memory>
-#include <optional>
 
 #include <boost/test/unit_test.hpp>
 
@@ -62,11 +61,11 @@ BOOST_AUTO_TEST_CASE(cb7_cancel_drops_callback_and_arguments_at_once_and_is_idem
 
 BOOST_AUTO_TEST_CASE(callback_dies_with_the_last_handle_once_it_ran) {
   VirtualLoop loop;
-  std::optional<Handle> kept = loop.call_soon([counted = Counted()] {});
+  Handle kept = loop.call_soon([counted = Counted()] {});
   loop.call_soon([counted = Counted()] {});
   loop.pass();
   BOOST_TEST(Counted::alive == 1);
-  kept.reset();
+  kept = Handle();
   BOOST_TEST(Counted::alive == 0);
 }
 
@@ -171,7 +170,8 @@ BOOST_AUTO_TEST_CASE(arguments_are_kept_with_the_callback) {
     }
   };
   loop.call_soon(&Object::method, Object{&seen}, "text", 5);
-  loop.call_later(0, [](int& i) { ++i; }, std::ref(counter));
+  loop.call_later(
+      0, [](int& i) { ++i; }, std::ref(counter));
   loop.call_soon([](std::unique_ptr<int>& owned, int* out) { *out += *owned; },
                  std::make_unique<int>(10), &counter);
   loop.pass();

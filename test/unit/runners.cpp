@@ -14,6 +14,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include <asyncio/contextvars.hpp>
+#include <asyncio/logging.hpp>
 
 #include "on_virtual_time.hpp"
 
@@ -52,6 +53,21 @@ Coroutine<> fails_when_cancelled() {
   const Ending end = co_await ending(asyncio::sleep(1000));
   throw ValueError("late");
 }
+
+/// Keeps the first line of every log record, instead of showing them.
+class LogLines {
+ public:
+  LogLines() {
+    set_log_sink([this](const LogRecord& record) {
+      lines.emplace_back(record.message.substr(0, record.message.find('\n')));
+    });
+  }
+  LogLines(const LogLines&) = delete;
+  LogLines& operator=(const LogLines&) = delete;
+  ~LogLines() { set_log_sink({}); }
+
+  Lines lines;
+};
 
 /// Counts passes, from outside of the loop.
 class PassCounter : public LoopObserver {
@@ -265,6 +281,7 @@ BOOST_AUTO_TEST_CASE(rule_117_keyboard_interrupt_and_system_exit_come_out_after_
 }
 
 BOOST_AUTO_TEST_CASE(rule_117_system_exit_of_another_task_cancels_main) {
+  const LogLines logged;
   Lines log;
   const std::string text = thrown_by([&] {
     asyncio::run([&]() -> Coroutine<> {
@@ -277,9 +294,11 @@ BOOST_AUTO_TEST_CASE(rule_117_system_exit_of_another_task_cancels_main) {
   });
   BOOST_TEST(text == "SystemExit(3)");
   BOOST_TEST(log == Lines({"main CancelledError()"}), boost::test_tools::per_element());
+  BOOST_TEST(logged.lines == Lines({"Task exception was never retrieved"}), "of the other task");
 }
 
 BOOST_AUTO_TEST_CASE(what_the_shutdown_throws_comes_out) {
+  const LogLines logged;
   BOOST_TEST(thrown_by([] {
                asyncio::run([]() -> Coroutine<> {
                  (void)create_task([]() -> Coroutine<> {
@@ -315,17 +334,16 @@ BOOST_AUTO_TEST_CASE(rule_115_a_loop_that_waits_for_ever_is_woken) {
 
 BOOST_AUTO_TEST_CASE(rule_115_the_second_interrupt_leaves_the_loop) {
   Lines log;
+  const auto main = [&]() -> Coroutine<> {
+    interrupt();
+    const Ending first = co_await ending(Future<>());
+    log.push_back(first.what());
+    interrupt();
+    const Ending second = co_await ending(Future<>());
+    log.push_back(second.what());
+  };
   Runner runner;
-  BOOST_TEST(thrown_by([&] {
-               runner.run([&]() -> Coroutine<> {
-                 interrupt();
-                 const Ending first = co_await ending(Future<>());
-                 log.push_back(first.what());
-                 interrupt();
-                 const Ending second = co_await ending(Future<>());
-                 log.push_back(second.what());
-               }());
-             }) == "KeyboardInterrupt()");
+  BOOST_TEST(thrown_by([&] { runner.run(main()); }) == "KeyboardInterrupt()");
   BOOST_TEST(log == Lines({"CancelledError()"}), boost::test_tools::per_element());
   BOOST_TEST(interrupt_is_default(), "restored after each run");
   runner.close();

@@ -137,8 +137,8 @@ BOOST_AUTO_TEST_CASE(rule_12_mixed_deadlines_fire_in_the_order_of_cpythons_heap)
     loop.call_at(deadlines[i], [&order, i] { order.push_back(static_cast<int>(i)); });
   loop.scheduler().advance(10);
   loop.pass();
-  const Order expected{0,  5,  10, 20, 15, 13, 23, 3, 18, 8, 6,  11,
-                       21, 1,  16, 14, 19, 9,  4,  2, 22, 17, 7, 12};
+  const Order expected{0,  5, 10, 20, 15, 13, 23, 3, 18, 8,  6, 11,
+                       21, 1, 16, 14, 19, 9,  4,  2, 22, 17, 7, 12};
   BOOST_TEST(order == expected, boost::test_tools::per_element());
 }
 
@@ -261,9 +261,9 @@ BOOST_AUTO_TEST_CASE(rule_3_after_sweeping_equal_deadlines_fire_as_in_a_heapifie
   loop.scheduler().advance(1);
   loop.pass();
   // What Python's heapify and heappop give for the forty that are left.
-  const Order expected{90, 42, 18, 6,  0,  57, 9,  111, 51, 105, 21, 99, 45,  87,
-                       93, 39, 81, 15, 75, 33, 69, 3,   63, 27,  117, 24, 108, 48,
-                       84, 96, 36, 72, 12, 60, 54, 78,  102, 30, 66, 114};
+  const Order expected{90, 42, 18, 6,  0,  57, 9,  111, 51,  105, 21,  99, 45,  87,
+                       93, 39, 81, 15, 75, 33, 69, 3,   63,  27,  117, 24, 108, 48,
+                       84, 96, 36, 72, 12, 60, 54, 78,  102, 30,  66,  114};
   BOOST_TEST(order == expected, boost::test_tools::per_element());
 }
 

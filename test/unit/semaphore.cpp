@@ -65,7 +65,8 @@ BOOST_AUTO_TEST_CASE(a_negative_number_is_refused) {
   BOOST_TEST(thrown_by([] { BoundedSemaphore semaphore(-1); }) == error);
 }
 
-BOOST_AUTO_TEST_CASE(release_gives_the_unit_to_the_first_in_line_who_goes_on_one_pass_later_rule_91) {
+BOOST_AUTO_TEST_CASE(
+    release_gives_the_unit_to_the_first_in_line_who_goes_on_one_pass_later_rule_91) {
   Waiting w("ab");
   w.semaphore.release();
   BOOST_TEST(w.semaphore.locked());

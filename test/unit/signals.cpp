@@ -214,8 +214,10 @@ BOOST_AUTO_TEST_CASE(a_raising_handler_is_reported_and_stays) {
   Reports reports(loop);
   int calls = 0;
   loop.add_signal_handler(SIGUSR1, [&] {
-    if (++calls == 2) loop.stop();
-    else std::raise(SIGUSR1);
+    if (++calls == 2)
+      loop.stop();
+    else
+      std::raise(SIGUSR1);
     throw ValueError("text");
   });
   loop.call_soon([] { std::raise(SIGUSR1); });

@@ -546,8 +546,7 @@ BOOST_AUTO_TEST_CASE(ta16_a_factory_that_returns_something_else_is_a_type_error)
   loop.set_task_factory(
       [&](EventLoop&, AnyCoroutine, const TaskOptions&) { return AnyTask(other); });
   BOOST_CHECK_THROW((void)loop.create_task(body(Counted())), TypeError);
-  loop.set_task_factory(
-      [&](EventLoop&, AnyCoroutine, const TaskOptions&) { return AnyTask(); });
+  loop.set_task_factory([&](EventLoop&, AnyCoroutine, const TaskOptions&) { return AnyTask(); });
   BOOST_CHECK_THROW((void)loop.create_task(body(Counted())), TypeError);
   BOOST_TEST(Counted::alive == 0);
   loop.set_task_factory(nullptr);
@@ -556,9 +555,8 @@ BOOST_AUTO_TEST_CASE(ta16_a_factory_that_returns_something_else_is_a_type_error)
 
 BOOST_AUTO_TEST_CASE(ta16_an_exception_of_the_factory_comes_out_of_create_task) {
   VirtualLoop loop;
-  loop.set_task_factory([](EventLoop&, AnyCoroutine, const TaskOptions&) -> AnyTask {
-    throw ValueError("text");
-  });
+  loop.set_task_factory(
+      [](EventLoop&, AnyCoroutine, const TaskOptions&) -> AnyTask { throw ValueError("text"); });
   BOOST_CHECK_EXCEPTION((void)loop.create_task(value(1)), ValueError, says("text"));
 }
 

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: BSL-1.0
-// Python's heapq: a binary heap in a vector, the smallest element in front. Elements that compare
-// equal leave in the order in which they do in CPython, since these are its very sift procedures
-// (std::push_heap and std::pop_heap would do as well, but for that).
+// Python's heapq: a binary heap in a vector, the smallest element in front. It makes the very
+// comparisons that CPython makes, so elements that are equal leave in the order in which they do
+// there; std::push_heap and std::pop_heap would do, but for that.
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <utility>
 #include <vector>
 
 namespace asyncio::inline v1::detail {
 
-template <class T, class Less>
+template <class T, class Less = std::less<T>>
 class HeapQ {
  public:
   explicit HeapQ(Less less = Less()) : less_(std::move(less)) {}
@@ -18,75 +19,56 @@ class HeapQ {
   bool empty() const noexcept { return elements_.empty(); }
   std::size_t size() const noexcept { return elements_.size(); }
   const T& top() const noexcept { return elements_.front(); }
+
+  // Comparisons come first: if one throws, nothing has changed.
+
   void push(T element) {
+    std::size_t place = elements_.size();
+    while (place != 0 && less_(element, elements_[parent(place)])) place = parent(place);
     elements_.push_back(std::move(element));
-    sift_down(0, elements_.size() - 1);
+    for (std::size_t i = elements_.size() - 1; i != place; i = parent(i))
+      std::swap(elements_[i], elements_[parent(i)]);
   }
   /// Not of an empty heap.
   T pop() {
-    T last = std::move(elements_.back());
+    const std::size_t last = elements_.size() - 1;
+    const std::size_t place = find_place(last, 0, last);
+    T element = std::move(elements_[last]);
+    if (last != 0) element = put_below(std::move(element), 0, place);
     elements_.pop_back();
-    if (elements_.empty()) return last;
-    T top = std::exchange(elements_.front(), std::move(last));
-    sift_up(0);
-    return top;
+    return element;
   }
   /// Takes out every element for which `match` is true, and orders the rest anew.
   template <class Match>
   void remove_if(Match match) {
     std::erase_if(elements_, match);
-    for (std::size_t position = elements_.size() / 2; position-- > 0;) sift_up(position);
+    for (std::size_t top = elements_.size() / 2; top-- > 0;) {
+      const std::size_t place = find_place(top, top, elements_.size());
+      T element = std::move(elements_[top]);
+      put_below(std::move(element), top, place);
+    }
   }
 
  private:
-  /// An element taken out, and the hole that it left. It is put back wherever the hole is when a
-  /// procedure ends, also when a comparison throws.
-  class Hole {
-   public:
-    Hole(std::vector<T>& elements, std::size_t position)
-        : elements_(elements), position_(position), element_(std::move(elements[position])) {}
-    Hole(const Hole&) = delete;
-    Hole& operator=(const Hole&) = delete;
-    ~Hole() { elements_[position_] = std::move(element_); }
+  static std::size_t parent(std::size_t position) noexcept { return (position - 1) / 2; }
 
-    const T& element() const noexcept { return element_; }
-    std::size_t position() const noexcept { return position_; }
-    void move_to(std::size_t position) {
-      elements_[position_] = std::move(elements_[position]);
-      position_ = position;
+  // heapq._siftup: where an element belongs that replaces the top of a heap that ends at `end`.
+  // The way goes down to a leaf along the smaller children, and from there up.
+  std::size_t find_place(std::size_t element, std::size_t top, std::size_t end) {
+    std::size_t place = top;
+    for (std::size_t child = 2 * top + 1; child < end; child = 2 * place + 1) {
+      const std::size_t right = child + 1;
+      place = right < end && !less_(elements_[child], elements_[right]) ? right : child;
     }
-
-   private:
-    std::vector<T>& elements_;
-    std::size_t position_;
-    T element_;
-  };
-
-  // heapq._siftdown: the element at `position` rises towards `start`.
-  void sift_down(std::size_t start, std::size_t position) {
-    Hole hole(elements_, position);
-    while (hole.position() > start) {
-      const std::size_t parent = (hole.position() - 1) / 2;
-      if (!less_(hole.element(), elements_[parent])) break;
-      hole.move_to(parent);
-    }
+    while (place != top && less_(elements_[element], elements_[place])) place = parent(place);
+    return place;
   }
-
-  // heapq._siftup: the hole walks down to a leaf along the smaller children, then the element that
-  // came from the top rises.
-  void sift_up(std::size_t start) {
-    std::size_t position = start;
-    {
-      Hole hole(elements_, start);
-      const std::size_t end = elements_.size();
-      for (std::size_t child = 2 * start + 1; child < end; child = 2 * hole.position() + 1) {
-        const std::size_t right = child + 1;
-        if (right < end && !less_(elements_[child], elements_[right])) child = right;
-        hole.move_to(child);
-      }
-      position = hole.position();
+  // Puts the element there, moves all from there to the top one up, and returns what was the top.
+  T put_below(T element, std::size_t top, std::size_t place) {
+    for (;; place = parent(place)) {
+      std::swap(element, elements_[place]);
+      if (place == top) return element;
     }
-    sift_down(start, position);
   }
 
   std::vector<T> elements_;

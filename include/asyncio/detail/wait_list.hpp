@@ -46,21 +46,50 @@ class WaitList {
   std::size_t size() const noexcept;
   /// Is there anybody who was not cancelled? Those who are woken, and have not run yet, count.
   bool has_uncancelled() const noexcept;
-  void push_back(Waiter& waiter) noexcept;
+  void push_back(Waiter& waiter) noexcept {
+    waiter.listed_ = true;
+    waiter.previous_ = last_;
+    (last_ ? last_->next_ : first_) = &waiter;
+    last_ = &waiter;
+    if (!asleep_) asleep_ = &waiter;
+  }
   /// Harmless for one who is not in the line.
-  void remove(Waiter& waiter) noexcept;
+  void remove(Waiter& waiter) noexcept {
+    if (!std::exchange(waiter.listed_, false)) return;
+    (waiter.previous_ ? waiter.previous_->next_ : first_) = waiter.next_;
+    (waiter.next_ ? waiter.next_->previous_ : last_) = waiter.previous_;
+    if (asleep_ == &waiter) asleep_ = waiter.next_;
+    waiter.next_ = nullptr;
+  }
 
   /// Wakes the first in line, unless it is done.
   void wake_first() {
     if (first_) first_->wake();
   }
   /// Wakes the first that is not done; false if there is none.
-  bool wake_next();
+  bool wake_next() {
+    while (asleep_) {
+      Waiter& waiter = *std::exchange(asleep_, asleep_->next_);
+      if (waiter.done()) continue;
+      waiter.wake();
+      return true;
+    }
+    return false;
+  }
   void wake_all() {
     while (wake_next()) continue;
   }
   /// The same, and takes it out of the line with all who stand before it; false if nobody is left.
-  bool dismiss_next();
+  bool dismiss_next() {
+    while (first_) {
+      Waiter& waiter = *first_;
+      remove(waiter);
+      if (waiter.done()) continue;
+      waiter.wake();
+      return true;
+    }
+    return false;
+  }
 
  private:
   Waiter* first_ = nullptr;

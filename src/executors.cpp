@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: BSL-1.0
+#include <asyncio/executors.hpp>
+
+#include <algorithm>
+#include <asyncio/constants.hpp>
+#include <asyncio/logging.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <chrono>
+#include <cstdio>
+#include <thread>
+
+#if defined(__linux__) || defined(__APPLE__)
+#include <pthread.h>
+#endif
+
+#include "loop_core.hpp"
+
+namespace asyncio::inline v1 {
+
+namespace detail {
+
+// -- ConcurrentBase
+
+bool ConcurrentBase::cancel() {
+  std::unique_lock lock(mutex_);
+  if (state_ == State::cancelled) return true;
+  if (state_ != State::pending) return false;
+  become_done(State::cancelled, std::move(lock));
+  return true;
+}
+
+bool ConcurrentBase::cancelled() const {
+  const std::lock_guard lock(mutex_);
+  return state_ == State::cancelled;
+}
+
+bool ConcurrentBase::running() const {
+  const std::lock_guard lock(mutex_);
+  return state_ == State::running;
+}
+
+bool ConcurrentBase::done() const {
+  const std::lock_guard lock(mutex_);
+  return state_ >= State::cancelled;
+}
+
+bool ConcurrentBase::set_running_or_notify_cancel() {
+  const std::lock_guard lock(mutex_);
+  if (state_ == State::cancelled) return false;
+  if (state_ != State::pending) throw RuntimeError("Future in unexpected state");
+  state_ = State::running;
+  return true;
+}
+
+void ConcurrentBase::set_exception(std::exception_ptr exception) {
+  complete([&] { exception_ = std::move(exception); });
+}
+
+std::exception_ptr ConcurrentBase::exception(std::optional<Duration> timeout) const {
+  std::unique_lock lock(mutex_);
+  const auto is_done = [this] { return state_ >= State::cancelled; };
+  if (!timeout || *timeout == Duration::max()) {
+    completed_.wait(lock, is_done);
+  } else {
+    using Clock = std::chrono::steady_clock;
+    const std::chrono::nanoseconds now = Clock::now().time_since_epoch();
+    const TimePoint deadline = TimePoint::from_nanoseconds(now.count()) + *timeout;
+    const Clock::time_point when{std::chrono::nanoseconds(deadline.nanoseconds())};
+    if (!completed_.wait_until(lock, when, is_done)) throw TimeoutError();
+  }
+  if (state_ == State::cancelled) throw CancelledError();
+  return exception_;
+}
+
+void ConcurrentBase::check_result(std::optional<Duration> timeout) const {
+  if (std::exception_ptr error = exception(timeout)) std::rethrow_exception(std::move(error));
+}
+
+void ConcurrentBase::add_done_callback(Callback callback) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (state_ < State::cancelled) {
+      callbacks_.push_back(std::move(callback));
+      return;
+    }
+  }
+  call(callback);
+}
+
+void ConcurrentBase::check_not_done() const {
+  if (state_ < State::cancelled) return;
+  throw InvalidStateError((state_ == State::cancelled ? "CANCELLED: " : "FINISHED: ") +
+                          repr_locked());
+}
+
+// The caller keeps the future alive: whoever waits for it may drop it at once.
+void ConcurrentBase::become_done(State state, std::unique_lock<std::mutex> lock) {
+  state_ = state;
+  const std::vector<Callback> callbacks = std::exchange(callbacks_, {});
+  completed_.notify_all();
+  lock.unlock();
+  for (const Callback& callback : callbacks) call(callback);
+}
+
+void ConcurrentBase::call(const Callback& callback) noexcept {
+  try {
+    callback(shared_from_this());
+  } catch (...) {
+    get_logger("concurrent.futures")
+        .error("exception calling callback for {}: {}", repr(), std::current_exception());
+  }
+}
+
+std::string ConcurrentBase::repr() const {
+  const std::lock_guard lock(mutex_);
+  return repr_locked();
+}
+
+std::string ConcurrentBase::repr_locked() const {
+  static constexpr const char* names[] = {"pending", "running", "cancelled", "finished"};
+  char text[64];
+  std::snprintf(text, sizeof text, "<Future at %p state=%s>", static_cast<const void*>(this),
+                names[static_cast<int>(state_)]);
+  return text;
+}
+
+// -- ThreadPool
+
+namespace {
+
+void name_this_thread(const std::string& name) noexcept {
+#if defined(__linux__)
+  pthread_setname_np(pthread_self(), name.substr(0, 15).c_str());  // as much as Linux keeps
+#elif defined(__APPLE__)
+  pthread_setname_np(name.c_str());
+#else
+  (void)name;
+#endif
+}
+
+}  // namespace
+
+/// The threads of a ThreadPoolExecutor. They share it with the executor, which may go in one of
+/// them.
+class ThreadPool : public std::enable_shared_from_this<ThreadPool> {
+ public:
+  ThreadPool(std::size_t max_threads, std::string_view name)
+      : max_threads_(max_threads), name_(name), work_(context_.get_executor()) {}
+
+  void execute(Executor::Job job) {
+    const std::lock_guard lock(mutex_);
+    if (shut_down_) throw RuntimeError("cannot schedule new futures after shutdown");
+    if (idle_ != 0) {
+      --idle_;
+    } else if (started_ != max_threads_) {
+      threads_.emplace_back([self = shared_from_this(), number = started_] {
+        if (!self->name_.empty()) name_this_thread(self->name_ + '_' + std::to_string(number));
+        self->context_.run();
+      });
+      ++started_;
+    } else {
+      ++waiting_;
+    }
+    boost::asio::post(context_, [this, job = std::move(job)]() mutable {
+      job();
+      const std::lock_guard lock(mutex_);
+      // This thread is free, unless a job waits for just that.
+      if (waiting_ != 0)
+        --waiting_;
+      else
+        ++idle_;
+    });
+  }
+
+  void shutdown(bool wait) {
+    std::unique_lock lock(mutex_);
+    shut_down_ = true;
+    work_.reset();
+    if (!wait) return;
+    while (!threads_.empty()) {
+      std::thread thread = std::move(threads_.back());
+      threads_.pop_back();
+      if (thread.get_id() == std::this_thread::get_id()) {
+        thread.detach();
+        continue;
+      }
+      ++joining_;
+      lock.unlock();
+      thread.join();
+      lock.lock();
+      --joining_;
+      joined_.notify_all();
+    }
+    // Another thread that shuts down may have taken some of them.
+    joined_.wait(lock, [this] { return joining_ == 0; });
+  }
+
+  bool idle() const {
+    const std::lock_guard lock(mutex_);
+    return idle_ == started_;
+  }
+
+ private:
+  const std::size_t max_threads_;
+  const std::string name_;
+  boost::asio::io_context context_;
+  mutable std::mutex mutex_;
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
+  std::vector<std::thread> threads_;  // those that nobody joins yet
+  std::size_t started_ = 0;
+  std::size_t idle_ = 0;     // threads for which there is no job
+  std::size_t waiting_ = 0;  // jobs for which there is no thread
+  std::size_t joining_ = 0;
+  std::condition_variable joined_;
+  bool shut_down_ = false;
+};
+
+// -- dismiss
+
+namespace {
+
+/// Executors that were given up while they were at work.
+class Leftovers {
+ public:
+  static Leftovers& get() {
+    static Leftovers leftovers;  // destroyed, and waited for, at the end of the process
+    return leftovers;
+  }
+  void add(std::shared_ptr<ThreadPoolExecutor> executor) {
+    std::vector<std::shared_ptr<ThreadPoolExecutor>> finished;  // destroyed outside of the lock
+    const std::lock_guard lock(mutex_);
+    const auto end = std::ranges::partition(busy_, [](const auto& each) { return !each->idle(); });
+    finished.assign(std::move_iterator(end.begin()), std::move_iterator(end.end()));
+    busy_.erase(end.begin(), end.end());
+    busy_.push_back(std::move(executor));
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::shared_ptr<ThreadPoolExecutor>> busy_;
+};
+
+}  // namespace
+
+void dismiss(std::shared_ptr<ThreadPoolExecutor> executor) noexcept {
+  executor->shutdown(false);
+  if (!executor->idle()) Leftovers::get().add(std::move(executor));
+}
+
+// -- Arrival
+
+void Arrival::Ticket::use() const { queue_->push(*arrival_); }
+
+Arrival::Ticket Arrival::expect(Scheduler& loop) {
+  LoopCore& core = core_of(loop);
+  link_before(core.arrivals);
+  return Ticket(core.foreign_queue(), *this);
+}
+
+void Arrival::drop_all(Links& expected) noexcept {
+  while (expected.next != &expected) static_cast<Arrival&>(*expected.next).drop();
+}
+
+// -- Follower
+
+Follower::Follower(FutureBase& self, std::shared_ptr<ConcurrentBase> source, bool sole) noexcept
+    : sole_(sole), self_(self), source_(std::move(source)) {}
+
+Follower::~Follower() {
+  self_.remove_callbacks([this](ReadyNode& node) { return &node == &cancel_check_; });
+}
+
+void Follower::begin() {
+  self_.add_ref();  // until it arrives
+  core_of(self_.scheduler()).thread_work_begins();
+  cancel_check_.follower = this;
+  self_.add_callback(cancel_check_, true);
+  const Ticket ticket = expect(self_.scheduler());
+  source_->add_done_callback([ticket](const std::shared_ptr<ConcurrentBase>&) { ticket.use(); });
+}
+
+void Follower::run() {
+  const Ref<FutureBase> entry(adopt_ref, &self_);
+  if (!self_.done()) copy_outcome();
+  end();
+}
+
+void Follower::drop() noexcept {
+  const Ref<FutureBase> entry(adopt_ref, &self_);
+  end();
+}
+
+void Follower::copy_outcome() {
+  if (source_->cancelled()) {
+    self_.cancel(nullptr);
+    return;
+  }
+  try {
+    if (std::exception_ptr error = sole_ ? source_->take_exception() : source_->exception())
+      self_.set_exception(std::move(error));
+    else
+      copy_result(*source_);
+  } catch (...) {  // copying the value threw
+    self_.set_exception(std::current_exception());
+  }
+}
+
+void Follower::end() noexcept {
+  expect_no_more();
+  source_.reset();
+  core_of(self_.scheduler()).thread_work_ends();
+}
+
+void Follower::CancelCheck::run() {
+  const Ref<FutureBase> entry(adopt_ref, &follower->self_);
+  if (follower->source_ && follower->self_.cancelled()) follower->source_->cancel();
+}
+
+void Follower::CancelCheck::drop() noexcept {
+  if (queued) follower->self_.release();
+}
+
+void Follower::CancelCheck::completed_by(FutureBase&) noexcept {
+  queued = true;
+  follower->self_.add_ref();
+}
+
+}  // namespace detail
+
+// -- ThreadPoolExecutor
+
+namespace {
+
+std::size_t number_of_threads(const ThreadPoolOptions& options) {
+  if (!options.max_workers)
+    return std::min<std::size_t>(constants::max_threads,
+                                 std::thread::hardware_concurrency() + constants::extra_threads);
+  if (*options.max_workers <= 0) throw ValueError("max_workers must be greater than 0");
+  return static_cast<std::size_t>(*options.max_workers);
+}
+
+}  // namespace
+
+ThreadPoolExecutor::ThreadPoolExecutor(ThreadPoolOptions options)
+    : pool_(std::make_shared<detail::ThreadPool>(number_of_threads(options),
+                                                 options.thread_name_prefix)) {}
+
+ThreadPoolExecutor::~ThreadPoolExecutor() { shutdown(true); }
+
+void ThreadPoolExecutor::execute(Job job) { pool_->execute(std::move(job)); }
+
+void ThreadPoolExecutor::shutdown(bool wait) { pool_->shutdown(wait); }
+
+bool ThreadPoolExecutor::idle() const { return pool_->idle(); }
+
+}  // namespace asyncio::inline v1
