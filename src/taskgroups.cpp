@@ -39,13 +39,14 @@ Scheduler& TaskGroupState::check_accepting() const {
 }
 
 void TaskGroupState::add(const AnyTask& task) {
-  // An eager task that is done is none of the children. But what it failed of waits for its turn in
-  // the queue: it shall not cancel the step that made it.
-  if (task.done() && !task.state()->failed()) return;
+  if (task.done()) {  // it was eager
+    child_done(task);
+    return;
+  }
   children_.push_back(task);
   task.state()->add_callback(*new Child(Ref<TaskGroupState>(this), task), false);
   // An eager task may have cancelled the group before it became a child.
-  if (aborting_ && !task.done()) task.cancel();
+  if (aborting_) task.cancel();
 }
 
 void TaskGroupState::child_done(const AnyTask& task) {

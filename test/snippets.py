@@ -28,14 +28,16 @@ def without_indentation(text):
 
 def main():
     sources = list(compiled())
-    failed = 0
+    found = failed = 0
     for name in sys.argv[1:]:
         for match in BLOCK.finditer(pathlib.Path(name).read_text(encoding="utf-8")):
+            found += 1
             if not any(without_indentation(match[1]) in source for source in sources):
                 failed += 1
                 print(f"{name}: this block is in no file of examples or test:\n"
                       + textwrap.indent(match[1], "  "))
-    sys.exit(1 if failed else 0)
+    print(f"{found - failed} passed, {failed} failed")
+    sys.exit(1 if failed or not found else 0)
 
 
 if __name__ == "__main__":
