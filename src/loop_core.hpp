@@ -137,6 +137,8 @@ class LoopCore final : public Scheduler {
   void attend() noexcept override;
   void earliest_timer_changed() noexcept override;
   void poll();
+  /// May one more pass follow so many, the first of which came at `begin`, without a poll?
+  bool within_budget(unsigned passes, TimePoint begin) const noexcept;
   void wait(Duration time);
   void pump();
   void arm_timer();
