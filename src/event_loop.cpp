@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <asyncio/event_loop.hpp>
 
+#include <asyncio/logging.hpp>
+
 #include "loop_core.hpp"
 
 namespace asyncio::inline v1 {
@@ -22,6 +24,7 @@ class StopWhenDone final : public detail::ReadyNode, public detail::Pooled {
     future_->scheduler().stop();
   }
   void drop() noexcept override { delete this; }
+  std::string callback_name() const override { return "_run_until_complete_cb()"; }
 
  private:
   detail::Ref<detail::FutureBase> future_;  // from its completion on
@@ -40,6 +43,8 @@ EventLoop::EventLoop(boost::asio::io_context& context, LoopOptions options)
 }
 
 EventLoop::~EventLoop() {
+  if (get_debug() && !is_closed())
+    get_logger("asyncio").warning("unclosed event loop {}", to_string(*this));
   core().close();
   core().facade_destroyed();
   if (current_loop == this) current_loop = nullptr;
@@ -124,8 +129,8 @@ void EventLoop::call_exception_handler(const ExceptionContext& context) {
   core().call_exception_handler(context);
 }
 
-void EventLoop::set_debug(bool enabled) noexcept { core().set_debug(enabled); }
-bool EventLoop::get_debug() const noexcept { return core().debug(); }
+void EventLoop::set_debug(bool enabled) noexcept { scheduler_->set_debug(enabled); }
+bool EventLoop::get_debug() const noexcept { return scheduler_->debug(); }
 
 boost::asio::io_context& EventLoop::get_io_context() noexcept { return core().context(); }
 
@@ -138,6 +143,12 @@ EventLoop& AnyFuture::get_loop() const {
 }
 
 Context Handle::get_context() const { return detail::context_in(node_->context); }
+
+std::string to_string(const EventLoop& loop) {
+  const auto spelled = [](bool value) { return value ? "True" : "False"; };
+  return std::string("<EventLoop running=") + spelled(loop.is_running()) +
+         " closed=" + spelled(loop.is_closed()) + " debug=" + spelled(loop.get_debug()) + '>';
+}
 
 std::string to_string(const Handle& handle) {
   return handle ? handle.node()->repr() : "<Handle cancelled>";

@@ -3,6 +3,7 @@
 // Texts of the exceptions, errno to class, groups, and looking into a std::exception_ptr.
 #include <asyncio/exceptions.hpp>
 
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
@@ -58,6 +59,8 @@ std::string unqualified(std::string_view name) {
   return std::string(name.substr(start));
 }
 
+}  // namespace
+
 std::string demangled(const std::type_info& type) {
   int status = 0;
   const std::unique_ptr<char, void (*)(void*)> name(
@@ -65,7 +68,22 @@ std::string demangled(const std::type_info& type) {
   return name ? name.get() : type.name();
 }
 
-}  // namespace
+std::string abbreviated(std::string text) {
+  constexpr std::size_t longest = 30, head = 13, tail = 14;
+  if (text.size() <= longest) return text;
+  const auto inside_character = [&](std::size_t i) { return (text[i] & 0xC0) == 0x80; };  // UTF-8
+  std::size_t begin = head;
+  std::size_t end = text.size() - tail;
+  while (inside_character(begin)) --begin;
+  while (inside_character(end)) ++end;
+  return text.substr(0, begin) + "..." + text.substr(end);
+}
+
+std::string object_repr(const std::type_info& type, const void* object) {
+  char address[24];
+  std::snprintf(address, sizeof address, "%p", object);
+  return std::string("<") + class_name(type) + " object at " + address + '>';
+}
 
 #ifdef __GLIBCXX__
 

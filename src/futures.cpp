@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <asyncio/futures.hpp>
 
+#include <algorithm>
 #include <asyncio/tasks.hpp>
-#include <cstdio>
+
+#include "notes.hpp"
+#include "places.hpp"
 
 namespace asyncio::inline v1 {
 
@@ -26,6 +29,7 @@ void FutureBase::dispose() noexcept {
          .future = this});
     if (--references_ != 0) return;
   }
+  if (noted_) scheduler_->notes().forget(*this);
   delete this;
 }
 
@@ -56,9 +60,13 @@ void FutureBase::set_exception(std::exception_ptr exception) {
 void FutureBase::finish(State state) {
   state_ = state;
   if (callbacks_.empty()) return;
-  if (scheduler_->closed()) {  // done all the same; the callbacks are lost
-    drop_callbacks();
-    scheduler_->check_closed();
+  if (scheduler_->guarded()) [[unlikely]] {
+    try {
+      scheduler_->check_usable();
+    } catch (...) {  // done all the same; the callbacks are lost
+      drop_callbacks();
+      throw;
+    }
   }
   if (tell_callbacks_) {
     for (ReadyNode* node = callbacks_.front(); node; node = node->next) node->completed_by(*this);
@@ -95,9 +103,13 @@ bool FutureBase::ended_by_cancelled_error() const {
 
 void FutureBase::add_callback(ReadyNode& node, bool wants_future) {
   if (done()) {
-    if (scheduler_->closed()) {
-      node.drop();
-      scheduler_->check_closed();
+    if (scheduler_->guarded()) [[unlikely]] {
+      try {
+        scheduler_->check_usable();
+      } catch (...) {
+        node.drop();
+        throw;
+      }
     }
     if (wants_future) node.completed_by(*this);
     scheduler_->push(node);
@@ -112,16 +124,44 @@ void FutureBase::throw_done() {
 }
 
 std::string FutureBase::repr() {
-  TaskBase* const task = as_task();
+  const TaskBase* const task = as_task();
   std::string text = std::string("<") + type_name();
   switch (state_) {
-    case State::pending: text += task && task->must_cancel() ? " cancelling" : " pending"; break;
+    case State::pending: text += task && task->cancelling() ? " cancelling" : " pending"; break;
     case State::cancelled: text += " cancelled"; break;
     case State::finished: text += " finished"; break;
   }
-  if (task) text += " name=" + repr_str(task->name());
-  if (failed()) text += " exception=" + asyncio::repr(exception_);
+  if (task) text += task->repr_info();
+  if (state_ == State::finished)
+    text += exception_ ? " exception=" + asyncio::repr(exception_) : " result=" + result_repr();
+  if (!callbacks_.empty()) text += " cb=[" + callbacks_repr() + ']';
+  if (const std::source_location place = origin_of(*this); known(place))
+    text += " created at " + file_and_line(place);
   return text + '>';
+}
+
+// The first and the last of them.
+std::string FutureBase::callbacks_repr() const {
+  std::size_t count = 0;
+  const ReadyNode* last = nullptr;
+  for (const ReadyNode* node = callbacks_.front(); node; node = node->next) ++count, last = node;
+  std::string text = callbacks_.front()->callback_name();
+  if (count > 2) text += ", <" + std::to_string(count - 2) + " more>";
+  if (count > 1) text += ", " + last->callback_name();
+  return text;
+}
+
+std::vector<Ref<FutureBase>> FutureBase::awaiters() const {
+  std::vector<Ref<FutureBase>> result;
+  const auto add = [&](FutureBase* awaiter) {
+    if (awaiter && std::ranges::find(result, awaiter, &Ref<FutureBase>::get) == result.end())
+      result.emplace_back(awaiter);
+  };
+  for (ReadyNode* node = callbacks_.front(); node; node = node->next) add(node->awaiter());
+  if (noted_) {
+    for (FutureBase* awaiter : scheduler_->notes().awaiters_of(*this)) add(awaiter);
+  }
+  return result;
 }
 
 }  // namespace detail

@@ -6,7 +6,7 @@
 #include <asyncio/wait.hpp>
 #include <bit>
 #include <csignal>
-#include <cstdio>
+#include <cstdlib>
 #include <typeinfo>
 
 namespace asyncio::inline v1::detail {
@@ -22,11 +22,13 @@ const Logger& logger() {
 constexpr unsigned passes_per_poll = 64;
 constexpr Duration longest_between_polls = Duration::from_nanoseconds(1'000'000);
 
-/// Python's default repr: <EchoServer object at 0x7f...>.
-std::string object_repr(const BaseProtocol& protocol) {
-  char address[24];
-  std::snprintf(address, sizeof address, "%p", static_cast<const void*>(&protocol));
-  return std::string("<") + class_name(typeid(protocol)) + " object at " + address + '>';
+/// Python's variable, and the same under our name.
+bool debug_by_environment() noexcept {
+  for (const char* name : {"ASYNCIO_DEBUG", "PYTHONASYNCIODEBUG"}) {
+    const char* const value = std::getenv(name);
+    if (value && *value) return true;
+  }
+  return false;
 }
 
 /// Rule 5: timers wake at whole milliseconds, never early.
@@ -59,6 +61,7 @@ bool ForeignQueue::push(ReadyNode& node) {
   const std::lock_guard lock(mutex_);
   if (!core_) return false;
   if (thread_state.running == core_) {
+    core_->push(nodes_);  // what came before comes before
     core_->push(node);
     return true;
   }
@@ -87,11 +90,13 @@ class LoopCore::Running {
  public:
   explicit Running(LoopCore& core) noexcept : core_(core), outer_(thread_state) {
     core_.running_ = true;
+    core_.set_runner(&thread_state);
     thread_state.running = &core_;
     thread_state.pool = &core_.pool;
   }
   ~Running() {
     core_.running_ = false;
+    core_.set_runner(nullptr);
     thread_state.running = outer_.running;
     thread_state.pool = outer_.pool;
   }
@@ -108,6 +113,7 @@ LoopCore::LoopCore(LoopOptions options, boost::asio::io_context* host)
       exact_timers_(options.exact_timers),
       foreign_(std::make_shared<ForeignQueue>(*this)) {
   attended_ = !host;  // nobody but us runs a context of ours
+  set_debug(debug_by_environment());
 }
 
 LoopCore::~LoopCore() = default;
@@ -118,7 +124,7 @@ std::span<char> LoopCore::read_buffer() {
 }
 
 void LoopCore::check_runnable() const {
-  check_closed();
+  check_usable();
   if (running_) throw RuntimeError("This event loop is already running");
   if (thread_state.running)
     throw RuntimeError("Cannot run the event loop while another loop is running");
@@ -177,10 +183,12 @@ void LoopCore::wait(Duration time_to_wait) {
   const bool for_ever = time_to_wait == Duration::max();
   if (virtual_time()) {
     if (context_->poll() != 0 || has_ready()) return;
-    if (!for_ever) return advance(time_to_wait);
-    if (observer_) observer_->waits_for_ever();
-  }
-  if (for_ever) {
+    if (thread_work_ == 0) {  // a thread at work is not waited for in virtual time
+      if (!for_ever) return advance(time_to_wait);
+      if (observer_) observer_->waits_for_ever();
+    }
+    context_->run_one();
+  } else if (for_ever) {
     context_->run_one();
   } else if (exact_timers_) {
     arm_timer();
@@ -250,8 +258,8 @@ void LoopCore::arm_timer() {
 
 void LoopCore::close() {
   if (running_) throw RuntimeError("Cannot close a running event loop");
-  if (closed_) return;
-  if (debug_) logger().debug("Close {}", "<EventLoop>");
+  if (closed()) return;
+  if (debug() && facade) logger().debug("Close {}", to_string(*facade));
   attended_ = true;  // what destructors queue from here on is dropped
   closing_ = true;
   Watcher::let_all_go(*this);
@@ -267,7 +275,7 @@ void LoopCore::close() {
   foreign_->close();
   drop_everything();
   if (default_executor_) dismiss(std::move(default_executor_));
-  closed_ = true;
+  set_closed();
   exception_handler = nullptr;
   task_factory = nullptr;
   has_task_factory = false;
@@ -293,17 +301,11 @@ void LoopCore::facade_destroyed() noexcept {
 }
 
 Handle LoopCore::push_threadsafe(Ref<HandleNode> node) {
-  if (thread_state.running == this) {
-    check_closed();
-    node->add_ref();
-    push(*node);
-  } else {
-    share(*node);
-    node->add_ref();
-    if (!foreign_->push(*node)) {
-      node->release();
-      throw RuntimeError("Event loop is closed");
-    }
+  if (thread_state.running != this) share(*node);
+  node->add_ref();
+  if (!foreign_->push(*node)) {
+    node->release();
+    throw_closed();
   }
   return Handle(std::move(node));
 }
@@ -311,7 +313,7 @@ Handle LoopCore::push_threadsafe(Ref<HandleNode> node) {
 // -- threads
 
 ThreadPoolExecutor& LoopCore::default_executor() {
-  check_closed();
+  check_usable();
   if (executor_shut_down_) throw RuntimeError("Executor shutdown has been called");
   if (!default_executor_) {
     default_executor_ =
@@ -399,7 +401,10 @@ void LoopCore::default_exception_handler(const ExceptionContext& context) const 
   if (context.context) line("context", repr_str(context.context->message));
   if (context.future) line("future", to_string(context.future));
   if (context.handle) line("handle", to_string(context.handle));
-  if (context.protocol) line("protocol", object_repr(*context.protocol));
+  if (context.protocol) {
+    const BaseProtocol& protocol = *context.protocol;
+    line("protocol", object_repr(typeid(protocol), &protocol));
+  }
   if (context.socket) line("socket", to_string(*context.socket));
   if (context.task) line("task", to_string(context.task));
   if (context.transport) line("transport", to_string(*context.transport));
@@ -450,7 +455,7 @@ class LoopCore::SignalWatch : public std::enable_shared_from_this<SignalWatch> {
 };
 
 void LoopCore::add_signal_handler(int signal_number, Ref<HandleNode> callback) {
-  check_closed();
+  check_usable();
   if (signal_number < 1 || signal_number >= NSIG)
     throw ValueError("invalid signal number " + std::to_string(signal_number));
   if (signal_number == SIGKILL || signal_number == SIGSTOP)

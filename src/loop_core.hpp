@@ -86,8 +86,6 @@ class LoopCore final : public Scheduler {
   Executor executor() noexcept { return context_->get_executor(); }
   /// Where every connection reads into; the data is consumed before the next one reads.
   std::span<char> read_buffer();
-  bool debug() const noexcept { return debug_; }
-  void set_debug(bool enabled) noexcept { debug_ = enabled; }
 
   // -- threads
 
@@ -148,7 +146,6 @@ class LoopCore final : public Scheduler {
   std::unique_ptr<boost::asio::io_context> owned_context_;  // null in a guest
   boost::asio::io_context* context_;
   const bool exact_timers_;
-  bool debug_ = false;
   unsigned passes_since_poll_ = 0;
   TimePoint last_poll_;
   std::shared_ptr<ForeignQueue> foreign_;

@@ -8,6 +8,9 @@
 #include <chrono>
 #include <cstdio>
 
+#include "notes.hpp"
+#include "places.hpp"
+
 namespace asyncio::inline v1::detail {
 
 constinit thread_local ThreadState thread_state;
@@ -39,7 +42,7 @@ void HandleNode::run() {
   } catch (const KeyboardInterrupt&) {
     throw;
   } catch (...) {
-    scheduler_.report({.message = "Exception in callback " + repr(),
+    scheduler_.report({.message = "Exception in callback " + callback_name(),
                        .exception = std::current_exception(),
                        .handle = this});
   }
@@ -51,19 +54,44 @@ void HandleNode::cancel() noexcept {
   if (!running_) discard();
 }
 
-std::string HandleNode::repr() const {
-  char text[64];
-  std::snprintf(text, sizeof text, "<%s%s at %p>", is_timer_ ? "TimerHandle" : "Handle",
-                cancelled_ ? " cancelled" : "", static_cast<const void*>(this));
-  return text;
+HandleNode::~HandleNode() {
+  if (noted_) scheduler_.notes().forget(*this);
 }
 
+std::string HandleNode::callback_name() const {
+  std::string name = demangled(callable());
+  return name.ends_with(')') && !name.ends_with("()") ? name : name + "()";
+}
+
+// Debug mode keeps the name of a callback that was cancelled.
+std::string HandleNode::repr() const {
+  std::string text = is_timer_ ? "<TimerHandle" : "<Handle";
+  if (cancelled_) text += " cancelled";
+  if (is_timer_) text += " when=" + repr_float(when_.seconds());
+  if (!cancelled_ || noted_) text += ' ' + callback_name();
+  if (noted_) text += " created at " + file_and_line(scheduler_.notes().origin_of(*this));
+  return text + '>';
+}
+
+void HandleNode::keep_subject(Subject& subject) { subject.handle = Ref<HandleNode>(this); }
+
 // -- passes
+
+Scheduler::Scheduler(bool virtual_time) noexcept
+    : slow_callback_duration(constants::slow_callback_duration), virtual_(virtual_time) {}
 
 Scheduler::~Scheduler() = default;
 
 std::int64_t Scheduler::steady_now() noexcept {
   return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+void Scheduler::check_guarded() const {
+  if (closed_) throw_closed();
+  const ThreadState* const runner = runner_.load(std::memory_order_relaxed);
+  if (runner && runner != &thread_state)
+    throw RuntimeError(
+        "Non-thread-safe operation invoked on an event loop other than the current one");
 }
 
 void Scheduler::throw_closed() { throw RuntimeError("Event loop is closed"); }
@@ -134,7 +162,43 @@ void Scheduler::run_pass() {
     ~Batch() { queue.splice_front(*this); }
     ReadyList& queue;
   } batch(ready_);
-  while (!batch.empty()) batch.pop_front().run();
+  while (!batch.empty()) {
+    if (ReadyNode& node = batch.pop_front(); !debug_) [[likely]]
+      node.run();
+    else
+      run_watched(node);
+  }
+}
+
+// Rule 104.
+void Scheduler::run_watched(ReadyNode& node) {
+  Subject subject;
+  node.keep_subject(subject);
+  const TimePoint begin = time();
+  node.run();
+  const Duration taken = time() - begin;
+  if (taken < slow_callback_duration) return;
+  char seconds[32];
+  std::snprintf(seconds, sizeof seconds, "%.3f", taken.seconds());
+  get_logger("asyncio").warning("Executing {} took {} seconds", subject.repr(), seconds);
+}
+
+void Scheduler::set_debug(bool enabled) noexcept {
+  debug_ = enabled;
+  guarded_ = closed_ || debug_;
+}
+
+Notes& Scheduler::notes() {
+  if (!notes_) notes_ = std::make_unique<Notes>();
+  return *notes_;
+}
+
+void Scheduler::add_origin(FutureBase& future, const std::source_location& place) {
+  if (known(place)) notes().add_origin(future, place);
+}
+
+void Scheduler::add_origin(HandleNode& node, const std::source_location& place) {
+  if (known(place)) notes().add_origin(node, place);
 }
 
 void Scheduler::report_from_destructor(const Report& what) noexcept {

@@ -17,6 +17,8 @@ class TaskGroupState::Child final : public ReadyNode, public Pooled {
     group_->child_done(task_);
   }
   void drop() noexcept override { delete this; }
+  std::string callback_name() const override { return "TaskGroup._on_task_done()"; }
+  FutureBase* awaiter() noexcept override { return group_->parent_.state().get(); }
 
  private:
   Ref<TaskGroupState> group_;

@@ -4,6 +4,9 @@
 #include <asyncio/event_loop.hpp>
 #include <atomic>
 
+#include "notes.hpp"
+#include "places.hpp"
+
 namespace asyncio::inline v1 {
 
 namespace detail {
@@ -25,6 +28,7 @@ TaskBase::TaskBase(FutureBase& future, const TaskOptions& options)
     set_name(options.name);
   else
     number_ = next_task_number();
+  scheduler().note_origin(future_, options.where);
 }
 
 std::string TaskBase::name() const {
@@ -195,6 +199,31 @@ void TaskBase::schedule_throw(std::exception_ptr error) {
 
 void TaskBase::throw_pending() {
   std::rethrow_exception(std::exchange(pending_throw_, nullptr));
+}
+
+// -- introspection
+
+void TaskBase::keep_subject(Subject& subject) { subject.future = Ref<FutureBase>(&future_); }
+
+std::vector<std::source_location> TaskBase::stack() const {
+  std::vector<std::source_location> places;
+  for (const Frame* frame = innermost_; frame; frame = frame->caller)
+    places.push_back(frame->where);
+  return places;
+}
+
+std::string TaskBase::repr_info() const {
+  std::string text = " name=" + repr_str(name());
+  text += " coro=<" + function_name(coroutine_) + "() ";
+  text += innermost_ ? "running at " + file_and_line(stack().back())
+                     : "done, defined at " + file_and_line(coroutine_);
+  text += '>';
+  if (waiter_) {
+    const bool outermost = !std::exchange(in_repr_, true);
+    text += " wait_for=" + (outermost ? waiter_->repr() : "...");
+    if (outermost) in_repr_ = false;
+  }
+  return text;
 }
 
 }  // namespace detail

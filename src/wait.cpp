@@ -229,6 +229,12 @@ void WaitState::child_done(FutureBase& child) {
   release_waiter();
 }
 
+// The task that waits in wait().
+FutureBase* WaitState::awaiter() noexcept {
+  const std::vector<Ref<FutureBase>> tasks = awaiters();
+  return tasks.empty() ? nullptr : tasks.front().get();
+}
+
 WaitScope::WaitScope(const std::vector<FutureBase*>& futures, const WaitOptions& options) {
   Scheduler& loop = running_scheduler();
   // The timer is set first, as in CPython: at equal deadlines it matters.

@@ -53,6 +53,8 @@ class Completions final : public FutureBase, private Watcher {
 
  private:
   void child_done(FutureBase& child) override;
+  const char* callback_name() const noexcept override { return "as_completed._handle_completion()"; }
+  FutureBase* awaiter() noexcept override { return nullptr; }  // whoever asks for the next one
   void on_timeout();
 
   Queue<Ref<FutureBase>> done_;  // null: one for whom the time was over

@@ -11,6 +11,7 @@
 #include <coroutine>
 #include <exception>
 #include <optional>
+#include <source_location>
 #include <type_traits>
 #include <utility>
 
@@ -54,13 +55,12 @@ class Frame {
     void await_resume() const noexcept {}
   };
   FinalAwaiter final_suspend() const noexcept { return {}; }
-#if ASYNCIO_COROUTINES_BITE
   template <class A>
-  A&& await_transform(A&& awaitable) const noexcept {
-    static_assert(require_inline_awaitable<A>());
-    return static_cast<A&&>(awaitable);
+  decltype(auto) await_transform(
+      A&& awaitable, std::source_location place = std::source_location::current()) noexcept {
+    where = place;
+    return pass_awaitable(static_cast<A&&>(awaitable));
   }
-#endif
   void unhandled_exception() noexcept { error = std::current_exception(); }
 
   /// Makes this frame, not started yet, the innermost one of the task that runs `caller`, where
@@ -79,6 +79,7 @@ class Frame {
   Frame* caller = nullptr;   // the frame that awaits this one; null for a task's outermost
   TaskBase* task = nullptr;  // the task in which it runs
   std::exception_ptr error;
+  std::source_location where;  // the co_await it has come to; at first, the coroutine itself
 
  protected:
   Frame() noexcept {}  // not defaulted: g++ 12 would zero the whole promise first
@@ -161,11 +162,15 @@ class CoroutineAwaiter {
   FrameOwner<T> frame_;
 };
 
+/// Says on the logger "asyncio" that a coroutine goes without having run.
+void report_never_awaited(const Frame& frame) noexcept;
+
 }  // namespace detail
 
 /// The coroutine object. Awaiting it, or making it a task, uses it up; a second time is
-/// RuntimeError "cannot reuse already awaited coroutine" (rule 50). Destroying one that never ran,
-/// or that is suspended, destroys its locals without running any of its code.
+/// RuntimeError "cannot reuse already awaited coroutine" (rule 50). Destroying one that was not used
+/// destroys its parameters, and is a warning on the logger "asyncio", as in Python: "coroutine 'f'
+/// was never awaited".
 /// An exception of the body comes out of co_await. Cancelling the task that awaits it throws
 /// CancelledError at the innermost await.
 template <class T>
@@ -175,7 +180,15 @@ class [[nodiscard("a coroutine does nothing until it is awaited or made a task")
   using promise_type = detail::Promise<T>;
 
   Coroutine(Coroutine&&) noexcept = default;
-  Coroutine& operator=(Coroutine&&) noexcept = default;
+  Coroutine& operator=(Coroutine&& other) noexcept {
+    const Coroutine former(std::move(*this));
+    frame_ = std::move(other.frame_);
+    return *this;
+  }
+  ~Coroutine() {
+    if (frame_) [[unlikely]]
+      detail::report_never_awaited(*frame_);
+  }
 
   /// Destroys it unawaited, without a word about it. Python: coro.close().
   void close() noexcept { frame_.reset(); }

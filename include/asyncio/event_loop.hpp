@@ -5,6 +5,7 @@
 #include <functional>
 #include <initializer_list>
 #include <memory>
+#include <source_location>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -96,27 +97,33 @@ class EventLoop {
 
   /// Ends what asynchronous generators are alive; none are kept track of. Python's run() does it.
   Coroutine<> shutdown_asyncgens();
+
   // -- callbacks and time (surface A3)
 
   /// Calls f(args...) in the next pass, in the order of the calls. RuntimeError if closed.
   /// Callable and arguments are copied or moved in; std::ref makes a reference.
+  template <std::invocable F>
+  Handle call_soon(F&& callback, std::source_location where = std::source_location::current()) {
+    return call_soon(CallbackOptions{.where = where}, std::forward<F>(callback));
+  }
   template <class F, class... Args>
     requires(!std::same_as<std::remove_cvref_t<F>, CallbackOptions>)
   Handle call_soon(F&& callback, Args&&... args) {
-    return call_soon(CallbackOptions{}, std::forward<F>(callback), std::forward<Args>(args)...);
+    return call_soon(CallbackOptions{.where = {}}, std::forward<F>(callback),
+                     std::forward<Args>(args)...);
   }
   template <class F, class... Args>
   Handle call_soon(CallbackOptions options, F&& callback, Args&&... args) {
     return Handle(scheduler().call_soon(
         bind<F, Args...>(std::forward<F>(callback), std::forward<Args>(args)...),
-        context_of(options)));
+        context_of(options), options.where));
   }
   /// The same from any thread, and from several; wakes the loop. The handle may be dropped in any
   /// thread; its cancel() is for the loop's thread.
   template <class F, class... Args>
     requires(!std::same_as<std::remove_cvref_t<F>, CallbackOptions>)
   Handle call_soon_threadsafe(F&& callback, Args&&... args) {
-    return call_soon_threadsafe(CallbackOptions{}, std::forward<F>(callback),
+    return call_soon_threadsafe(CallbackOptions{.where = {}}, std::forward<F>(callback),
                                 std::forward<Args>(args)...);
   }
   template <class F, class... Args>
@@ -126,6 +133,11 @@ class EventLoop {
         context_of(options)));
   }
   /// Calls f(args...) after `delay`; of equal deadlines, in the order of CPython's heap (rule 12).
+  template <std::invocable F>
+  TimerHandle call_later(Duration delay, F&& callback,
+                         std::source_location where = std::source_location::current()) {
+    return call_at(time() + delay, std::forward<F>(callback), where);
+  }
   template <class F, class... Args>
   TimerHandle call_later(Duration delay, F&& callback, Args&&... args) {
     return call_at(time() + delay, std::forward<F>(callback), std::forward<Args>(args)...);
@@ -135,16 +147,21 @@ class EventLoop {
     return call_at(options, time() + delay, std::forward<F>(callback),
                    std::forward<Args>(args)...);
   }
+  template <std::invocable F>
+  TimerHandle call_at(TimePoint when, F&& callback,
+                      std::source_location where = std::source_location::current()) {
+    return call_at(CallbackOptions{.where = where}, when, std::forward<F>(callback));
+  }
   template <class F, class... Args>
   TimerHandle call_at(TimePoint when, F&& callback, Args&&... args) {
-    return call_at(CallbackOptions{}, when, std::forward<F>(callback),
+    return call_at(CallbackOptions{.where = {}}, when, std::forward<F>(callback),
                    std::forward<Args>(args)...);
   }
   template <class F, class... Args>
   TimerHandle call_at(CallbackOptions options, TimePoint when, F&& callback, Args&&... args) {
     return TimerHandle(scheduler().call_at(
         when, bind<F, Args...>(std::forward<F>(callback), std::forward<Args>(args)...),
-        context_of(options)));
+        context_of(options), options.where));
   }
   /// The loop's clock, monotonic, read anew at every call.
   TimePoint time() const noexcept { return scheduler().time(); }
@@ -152,18 +169,24 @@ class EventLoop {
   // -- futures and tasks (surface A4, A5)
 
   template <class T = void>
-  Future<T> create_future() {
-    return Future<T>(scheduler());
+  Future<T> create_future(std::source_location where = std::source_location::current()) {
+    return Future<T>(scheduler(), where);
   }
   template <class T>
   Task<T> create_task(Coroutine<T> coroutine, TaskOptions options = {}) {
     return detail::create_task(scheduler(), std::move(coroutine), options);
   }
+  template <class F>
+    requires detail::coroutine_function<std::decay_t<F>>
+  auto create_task(F&& function, TaskOptions options = {}) {
+    return create_task(detail::call_and_keep<std::decay_t<F>>(std::forward<F>(function)), options);
+  }
   template <class F, class... Args>
     requires detail::coroutine_function<std::decay_t<F>, std::decay_t<Args>...>
   auto create_task(F&& function, Args&&... args) {
     return create_task(detail::call_and_keep<std::decay_t<F>, std::decay_t<Args>...>(
-        std::forward<F>(function), std::forward<Args>(args)...));
+                           std::forward<F>(function), std::forward<Args>(args)...),
+                       {.where = {}});
   }
   /// Of any other awaitable, such as sleep(): a task that awaits it.
   template <Awaitable A>
@@ -188,7 +211,7 @@ class EventLoop {
     static_assert(detail::require_inline_callable<F>());
     static_assert(!detail::coroutine_function<std::decay_t<F>, std::decay_t<Args>...>,
                   "asyncio: coroutines cannot be used with run_in_executor()");
-    scheduler().check_closed();
+    scheduler().check_usable();
     return detail::run_in_executor(scheduler(), executor ? *executor : default_executor(),
                                    std::forward<F>(function), std::forward<Args>(args)...);
   }
@@ -222,10 +245,23 @@ class EventLoop {
   void default_exception_handler(const ExceptionContext& context) const;
   void call_exception_handler(const ExceptionContext& context);
 
-  // -- debugging
+  // -- debug mode (surface A17)
 
+  /// In debug mode the loop
+  /// - names callbacks and steps that took slow_callback_duration() or longer, in a warning;
+  /// - refuses call_soon, call_later, call_at, create_task and the completion of a future that has
+  ///   callbacks, from another thread while it runs: RuntimeError "Non-thread-safe operation invoked
+  ///   on an event loop other than the current one";
+  /// - knows where futures, tasks and handles were made ("created at file:line");
+  /// - logs what its transports do, how long name look-ups take, and what was not closed.
+  /// Initially on if the environment has ASYNCIO_DEBUG or PYTHONASYNCIODEBUG, not empty.
   void set_debug(bool enabled) noexcept;
   bool get_debug() const noexcept;
+  /// 0.1 s unless set. Python: the attribute of that name.
+  Duration slow_callback_duration() const noexcept { return scheduler().slow_callback_duration; }
+  void set_slow_callback_duration(Duration duration) noexcept {
+    scheduler().slow_callback_duration = duration;
+  }
 
   // -- names (surface A12)
 
@@ -347,14 +383,11 @@ class EventLoop {
     static_assert(!detail::coroutine_function<std::decay_t<F>, std::decay_t<Args>...>,
                   "asyncio: coroutines cannot be used with call_soon() and its like; "
                   "use create_task()");
-    if constexpr (sizeof...(Args) == 0) {
+    if constexpr (sizeof...(Args) == 0)
       return std::decay_t<F>(std::forward<F>(callback));
-    } else {
-      return [callback = std::decay_t<F>(std::forward<F>(callback)),
-              ... args = std::decay_t<Args>(std::forward<Args>(args))]() mutable {
-        std::invoke(callback, args...);
-      };
-    }
+    else
+      return detail::Bound<std::decay_t<F>, std::decay_t<Args>...>(std::forward<F>(callback),
+                                                                   std::forward<Args>(args)...);
   }
 
   friend class Runner;
@@ -373,6 +406,9 @@ class EventLoop {
 
 // -- which loop is mine (surface A23)
 
+/// `<EventLoop running=True closed=False debug=False>`
+std::string to_string(const EventLoop& loop);
+
 /// The loop that runs in this thread; RuntimeError "no running event loop".
 EventLoop& get_running_loop();
 /// The running loop, else the one set for this thread, else RuntimeError (as from 3.14 on).
@@ -382,6 +418,7 @@ void set_event_loop(EventLoop* loop) noexcept;
 std::unique_ptr<EventLoop> new_event_loop();
 
 template <class T>
-Future<T>::Future(EventLoop& loop) : Future(loop.scheduler()) {}
+Future<T>::Future(EventLoop& loop, std::source_location where)
+    : Future(loop.scheduler(), where) {}
 
 }  // namespace asyncio::inline v1

@@ -50,6 +50,8 @@ class Cause {
 // The unqualified name of a C++ class, which for the classes here is Python's. The text lives for
 // ever. Thread-safe.
 const char* class_name(const std::type_info& type) noexcept;
+/// The whole name of a type: "Service::start()::{lambda()#1}".
+std::string demangled(const std::type_info& type);
 
 // What a group holds. Shared between copies and never changed.
 class GroupData {

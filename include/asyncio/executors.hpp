@@ -424,7 +424,7 @@ class FollowerState final : public FutureState<T>, private Follower {
 
 template <class T>
 Future<T> follow(Scheduler& loop, std::shared_ptr<ConcurrentState<T>> source, bool sole) {
-  loop.check_closed();
+  loop.check_usable();
   return Future<T>(Ref<FutureBase>(
       adopt_ref, new FollowerState<T>(loop, std::move(source), sole)));
 }

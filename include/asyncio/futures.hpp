@@ -9,12 +9,15 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <source_location>
 #include <string>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 #include <variant>
+#include <vector>
 
+#include <asyncio/detail/repr.hpp>
 #include <asyncio/exceptions.hpp>
 #include <asyncio/scheduler.hpp>
 
@@ -57,6 +60,8 @@ class FutureBase : public Pooled {
   virtual TaskBase* as_task() noexcept { return nullptr; }
   virtual const char* type_name() const noexcept { return "Future"; }
   std::string repr();
+  /// The futures and tasks that wait for this one, as far as it is known.
+  std::vector<Ref<FutureBase>> awaiters() const;
 
   /// Rule 31; tasks and gathering futures have their own.
   virtual bool cancel(const std::string* message);
@@ -65,6 +70,8 @@ class FutureBase : public Pooled {
   void set_exception(std::exception_ptr exception);
   /// Python's Future.exception(): marks it as retrieved.
   std::exception_ptr exception();
+  /// The same of a failed one, without a mark.
+  const std::exception_ptr& peek_exception() const noexcept { return exception_; }
   /// Returns if there is a value; throws what result() throws otherwise (rules 24, 32, 35).
   void check_result();
   /// The CancelledError for the next one who asks (rule 32). The future is cancelled.
@@ -106,15 +113,20 @@ class FutureBase : public Pooled {
   void finish(State state);
   /// The reference count fell to zero: report what nobody saw, then delete.
   virtual void dispose() noexcept;
+  /// The value's repr; there is one.
+  virtual std::string result_repr() const { return "None"; }
 
  private:
+  friend class Notes;
   [[noreturn]] void throw_done();
+  std::string callbacks_repr() const;
   void drop_callbacks() noexcept;
 
   std::uint32_t references_ = 1;
   State state_ = State::pending;
   bool log_exception_ = false;  // set, and nobody has looked at it yet
   bool tell_callbacks_ = false;
+  bool noted_ = false;  // stands in the scheduler's notes
   Ref<Scheduler> scheduler_;
   ReadyList callbacks_;
   std::exception_ptr exception_;  // of a failed future; of a cancelled one: the original
@@ -140,6 +152,7 @@ class FutureState : public FutureBase {
   }
 
  private:
+  std::string result_repr() const override { return repr_value(*value_); }
   std::optional<Value> value_;
 };
 
@@ -213,6 +226,7 @@ class DoneCallback final : public DoneCallbackNode {
     callback_.reset();
     future_ = {};
   }
+  const std::type_info& callable() const noexcept override { return typeid(F); }
   std::optional<F> callback_;
 };
 
@@ -221,6 +235,7 @@ class DoneCallback final : public DoneCallbackNode {
 /// Options of add_done_callback.
 struct CallbackOptions {
   const Context* context = nullptr;  ///< null: a copy of the current one
+  std::source_location where = std::source_location::current();  ///< for debug mode
 };
 
 /// Any future or task, whatever its result; nullable. What all of them have in common.
@@ -286,13 +301,15 @@ class AnyFuture {
                   "asyncio: a done-callback is called with the future, or without arguments");
     auto* const node = new Node(state_->scheduler(), std::forward<F>(callback));
     node->context = options.context ? options.context->state() : detail::capture_context();
+    state_->scheduler().note_origin(*node, options.where);
     state_->add_callback(*node, true);
   }
 
   detail::Ref<detail::FutureBase> state_;
 };
 
-/// Python's repr: `<Future pending>`, `<Task finished name='Task-1'>`.
+/// Python's repr: `<Future pending cb=[main()::{lambda()#1}()]>`,
+/// `<Task finished name='Task-1' coro=<f() done, defined at x.cpp:12> result=42>`.
 std::string to_string(const AnyFuture& future);
 
 /// A future with a result of type T, T = void for Python's None. Python: asyncio.Future.
@@ -308,11 +325,13 @@ class [[nodiscard]] Future : public AnyFuture {
   using value_type = T;
 
   /// Of the running loop, else of the thread's current one (get_event_loop).
-  Future() : Future(detail::default_scheduler()) {}
-  explicit Future(EventLoop& loop);
-  explicit Future(detail::Scheduler& scheduler)
-      : AnyFuture(
-            detail::Ref<detail::FutureBase>(detail::adopt_ref, new detail::FutureState<T>(scheduler))) {
+  Future(std::source_location where = std::source_location::current())
+      : Future(detail::default_scheduler(), where) {}
+  explicit Future(EventLoop& loop, std::source_location where = std::source_location::current());
+  explicit Future(detail::Scheduler& scheduler, const std::source_location& where = {})
+      : AnyFuture(detail::Ref<detail::FutureBase>(detail::adopt_ref,
+                                                  new detail::FutureState<T>(scheduler))) {
+    scheduler.note_origin(*state_, where);
   }
   explicit Future(detail::Ref<detail::FutureBase> state) noexcept : AnyFuture(std::move(state)) {}
   /// A handle that stands for no future yet.

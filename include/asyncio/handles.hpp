@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <tuple>
+#include <typeinfo>
 #include <utility>
 
 #include <asyncio/contextvars.hpp>
@@ -22,6 +24,7 @@ namespace detail {
 
 class FutureBase;
 class Scheduler;
+struct Subject;
 
 /// An entry of the ready queue. While it stands there, the queue owns one reference to whatever
 /// the entry belongs to; run() and drop() each consume it.
@@ -33,6 +36,15 @@ class ReadyNode {
   virtual void drop() noexcept = 0;
   /// A future completed and its callbacks were queued: those that want it as argument keep it.
   virtual void completed_by(FutureBase&) noexcept {}
+
+  // -- for debug mode and introspection
+
+  /// What a future's repr shows for it: "cb()".
+  virtual std::string callback_name() const { return "asyncio"; }
+  /// What waits for the future in whose list of callbacks this stands; null if nothing is known to.
+  virtual FutureBase* awaiter() noexcept { return nullptr; }
+  /// Keeps what is to be named if this turns out to be slow.
+  virtual void keep_subject(Subject&) {}
 
   ReadyNode* next = nullptr;
 
@@ -138,20 +150,24 @@ class HandleNode : public ReadyNode, public Pooled {
   /// The callback will not run; it and its arguments are destroyed now. Idempotent.
   void cancel() noexcept;
   bool cancelled() const noexcept { return cancelled_; }
-  /// Python's repr, as far as C++ knows the callback.
   std::string repr() const;
+  std::string callback_name() const final;
+  void keep_subject(Subject& subject) final;
 
   Ref<ContextState> context;
 
  protected:
   explicit HandleNode(Scheduler& scheduler) noexcept : scheduler_(scheduler) {}
-  virtual ~HandleNode() = default;
+  virtual ~HandleNode();
   virtual void invoke() = 0;
   /// Destroys callback and arguments, unless that was done before.
   virtual void discard() noexcept = 0;
+  /// The type of the user's callable.
+  virtual const std::type_info& callable() const noexcept = 0;
 
  private:
   friend class Scheduler;
+  friend class Notes;
   friend class asyncio::v1::Handle;
   friend class asyncio::v1::TimerHandle;
 
@@ -162,8 +178,35 @@ class HandleNode : public ReadyNode, public Pooled {
   bool shared_ = false;    // counted from several threads
   bool is_timer_ = false;  // made by call_later or call_at
   bool in_heap_ = false;   // still waiting for its deadline
+  bool noted_ = false;     // stands in the scheduler's notes
   TimePoint when_;
 };
+
+/// A callable with its arguments, which it is called with as lvalues.
+template <class F, class... Args>
+class Bound {
+ public:
+  using Callable = F;
+  template <class G, class... A>
+  explicit Bound(G&& function, A&&... args)
+      : function_(std::forward<G>(function)), args_(std::forward<A>(args)...) {}
+  void operator()() {
+    std::apply([this](Args&... args) { std::invoke(function_, args...); }, args_);
+  }
+
+ private:
+  F function_;
+  std::tuple<Args...> args_;
+};
+
+/// The type of what the user gave.
+template <class F>
+const std::type_info& callable_type() noexcept {
+  if constexpr (requires { typename F::Callable; })
+    return typeid(typename F::Callable);
+  else
+    return typeid(F);
+}
 
 /// A handle's node with its callable in place.
 template <class F>
@@ -179,6 +222,7 @@ class CallbackNode final : public HandleNode {
   void discard() noexcept override {
     if (std::exchange(present_, false)) callback_.~F();
   }
+  const std::type_info& callable() const noexcept override { return callable_type<F>(); }
 
   union {
     F callback_;

@@ -8,8 +8,11 @@
 // The scheduler knows nothing of Asio; the loop that drives it does.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <exception>
+#include <memory>
+#include <source_location>
 #include <string>
 #include <utility>
 
@@ -36,6 +39,7 @@ class LoopObserver {
 namespace detail {
 
 class FutureBase;
+class Notes;
 class TaskBase;
 
 /// What the lower floors tell the loop's exception handler. Valid during the call only.
@@ -84,11 +88,15 @@ class Scheduler {
     if (--references_ == 0) delete this;
   }
 
-  /// RuntimeError "Event loop is closed" if it is.
-  void check_closed() const {
-    if (closed_) [[unlikely]]
-      throw_closed();
+  /// May something be queued from this thread? RuntimeError "Event loop is closed" if it is; in
+  /// debug mode "Non-thread-safe operation invoked on an event loop other than the current one" if
+  /// the loop runs in another thread (rule 106).
+  void check_usable() const {
+    if (guarded_) [[unlikely]]
+      check_guarded();
   }
+  /// Is there anything that check_usable would look at?
+  bool guarded() const noexcept { return guarded_; }
   bool closed() const noexcept { return closed_; }
   /// The loop is being closed, or is closed: nobody is called any more.
   bool closing() const noexcept { return closing_; }
@@ -119,9 +127,11 @@ class Scheduler {
     return call_soon(std::forward<F>(callback), capture_context());
   }
   template <class F>
-  Ref<HandleNode> call_soon(F&& callback, Ref<ContextState> context) {
-    check_closed();
+  Ref<HandleNode> call_soon(F&& callback, Ref<ContextState> context,
+                            const std::source_location& place = {}) {
+    check_usable();
     Ref<HandleNode> node = make_callback(std::forward<F>(callback), std::move(context));
+    note_origin(*node, place);
     node->add_ref();
     push(*node);
     return node;
@@ -132,9 +142,11 @@ class Scheduler {
     return call_at(when, std::forward<F>(callback), capture_context());
   }
   template <class F>
-  Ref<HandleNode> call_at(TimePoint when, F&& callback, Ref<ContextState> context) {
-    check_closed();
+  Ref<HandleNode> call_at(TimePoint when, F&& callback, Ref<ContextState> context,
+                          const std::source_location& place = {}) {
+    check_usable();
     Ref<HandleNode> node = make_callback(std::forward<F>(callback), std::move(context));
+    note_origin(*node, place);
     add_timer(*node, when);
     return node;
   }
@@ -168,6 +180,23 @@ class Scheduler {
   void stop() noexcept { stopping_ = true; }
   bool stopping() const noexcept { return stopping_; }
 
+  // -- debug mode (surface A17)
+
+  bool debug() const noexcept { return debug_; }
+  void set_debug(bool enabled) noexcept;
+  /// In debug mode it is noted where things are made; `place` may be nobody's.
+  template <class T>
+  void note_origin(T& object, const std::source_location& place) {
+    if (debug_) [[unlikely]]
+      add_origin(object, place);
+  }
+  /// What is kept beside the objects, because few loops need it; made at the first call.
+  Notes& notes();
+  /// Null if nothing was noted.
+  Notes* notes_if_any() const noexcept { return notes_.get(); }
+  /// A callback that takes longer is named in the log.
+  Duration slow_callback_duration;
+
   /// To the loop's exception handler (B10). Only SystemExit and KeyboardInterrupt of a user's
   /// handler leave it.
   virtual void report(const Report& report) = 0;
@@ -184,7 +213,7 @@ class Scheduler {
   Pool pool;
 
  protected:
-  explicit Scheduler(bool virtual_time) noexcept : virtual_(virtual_time) {}
+  explicit Scheduler(bool virtual_time) noexcept;
   virtual ~Scheduler();
 
   /// Somebody queued something, or set a timer, and nobody sees to it. Not called again
@@ -193,6 +222,11 @@ class Scheduler {
   /// A timer was set that is due before all others.
   virtual void earliest_timer_changed() noexcept {}
   [[noreturn]] static void throw_closed();
+  void set_closed() noexcept { closed_ = guarded_ = true; }
+  /// The thread that runs the loop from now on; null if none does.
+  void set_runner(const ThreadState* thread) noexcept {
+    runner_.store(thread, std::memory_order_relaxed);
+  }
   /// The node's references are counted in several threads from now on.
   static void share(HandleNode& node) noexcept { node.shared_ = true; }
 
@@ -204,13 +238,16 @@ class Scheduler {
   bool running_ = false;
   bool stopping_ = false;
   bool closing_ = false;
-  bool closed_ = false;
   LoopObserver* observer_ = nullptr;
 
  private:
   friend class HandleNode;
   void add_timer(HandleNode& node, TimePoint when);
   void sweep_timers();
+  void run_watched(ReadyNode& node);
+  void check_guarded() const;
+  void add_origin(FutureBase& future, const std::source_location& place);
+  void add_origin(HandleNode& node, const std::source_location& place);
   static std::int64_t steady_now() noexcept;
 
   ReadyList ready_;
@@ -221,7 +258,12 @@ class Scheduler {
   std::int64_t cancelled_timers_ = 0;
   std::uint64_t passes_ = 0;
   std::int64_t virtual_now_ = 0;
+  std::unique_ptr<Notes> notes_;
+  std::atomic<const ThreadState*> runner_ = nullptr;
   std::uint32_t references_ = 1;
+  bool closed_ = false;
+  bool debug_ = false;
+  bool guarded_ = false;  // closed, or in debug mode
   const bool virtual_;
 };
 

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <functional>
+#include <iosfwd>
 #include <optional>
+#include <source_location>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -19,6 +21,7 @@ struct TaskOptions {
   std::string_view name{};            ///< default: "Task-N", N counted over the whole process
   const Context* context = nullptr;   ///< null: a copy of the current one
   std::optional<bool> eager_start{};  ///< run the first step inside create_task (rule 51)
+  std::source_location where = std::source_location::current();  ///< for debug mode
 };
 static_assert(detail::require_inline_options<TaskOptions>());
 
@@ -67,6 +70,12 @@ class TaskBase : public ReadyNode, private Links {
   void set_log_destroy_pending(bool value) noexcept { log_destroy_pending_ = value; }
   /// The innermost frame; null when done.
   const Frame* innermost() const noexcept { return innermost_; }
+  /// Where the frames stand, the innermost first; empty when done.
+  std::vector<std::source_location> stack() const;
+  /// What it waits for.
+  FutureBase* waiter() const noexcept { return waiter_; }
+  /// What its repr says beside what a future's does.
+  std::string repr_info() const;
 
  protected:
   TaskBase(FutureBase& future, const TaskOptions& options);
@@ -74,9 +83,13 @@ class TaskBase : public ReadyNode, private Links {
 
   void run() final;
   void drop() noexcept final { future_.release(); }
+  std::string callback_name() const final { return "Task.task_wakeup()"; }
+  FutureBase* awaiter() noexcept final { return &future_; }
+  void keep_subject(Subject& subject) final;
   void set_outermost(Frame& frame) noexcept {
     frame.task = this;
     innermost_ = &frame;
+    coroutine_ = frame.where;
   }
   bool request_cancel(const std::string* message);
 
@@ -94,6 +107,7 @@ class TaskBase : public ReadyNode, private Links {
   void schedule_throw(std::exception_ptr error);
 
   FutureBase& future_;              // this very task, as a future
+  std::source_location coroutine_;  // the outermost
   Frame* innermost_ = nullptr;      // the frame to resume
   FutureBase* waiter_ = nullptr;    // what it waits for
   std::exception_ptr pending_throw_;
@@ -105,6 +119,7 @@ class TaskBase : public ReadyNode, private Links {
   bool started_ = false;
   bool must_cancel_ = false;        // CancelledError is to be thrown at the next step
   bool log_destroy_pending_ = true;
+  mutable bool in_repr_ = false;    // two tasks may wait for each other
 };
 
 template <class T>
@@ -195,6 +210,20 @@ class YieldAwaiter {
 
 }  // namespace detail
 
+/// Where a coroutine stands: at the co_await it has come to last.
+struct StackFrame {
+  std::string file;
+  unsigned line;
+  std::string function;  ///< without its parameters: "Service::handle"
+
+  friend bool operator==(const StackFrame&, const StackFrame&) = default;
+};
+
+namespace detail {
+std::vector<StackFrame> get_stack(const TaskBase& task, std::optional<int> limit);
+void print_stack(TaskBase& task, std::optional<int> limit, std::ostream* file);
+}  // namespace detail
+
 /// What every handle of a task offers beside the future's members.
 template <class Handle>
 class TaskMembers {
@@ -207,6 +236,15 @@ class TaskMembers {
   void set_name(std::string_view name) const { task().set_name(name); }
   /// The context of all its steps.
   Context get_context() const { return detail::context_in(task().context()); }
+  /// Where its coroutines stand, the oldest call first; at most `limit` of them, the newest. Of a
+  /// suspended task Python shows the outermost only. Empty when it is done.
+  std::vector<StackFrame> get_stack(std::optional<int> limit = {}) const {
+    return detail::get_stack(task(), limit);
+  }
+  /// The stack, or the exception, as Python writes it; to stderr if no stream is given.
+  void print_stack(std::optional<int> limit = {}, std::ostream* file = nullptr) const {
+    detail::print_stack(task(), limit, file);
+  }
 
  private:
   detail::TaskBase& task() const noexcept {
@@ -366,8 +404,9 @@ Task<T> make_task(Scheduler& scheduler, Coroutine<T> coroutine, const TaskOption
 }
 
 template <class T>
-Task<T> create_task(Scheduler& scheduler, Coroutine<T> coroutine, const TaskOptions& options = {}) {
-  scheduler.check_closed();  // the coroutine goes with the parameter (rule 49)
+Task<T> create_task(Scheduler& scheduler, Coroutine<T> coroutine,
+                    const TaskOptions& options = {.where = {}}) {
+  scheduler.check_usable();  // the coroutine goes with the parameter (rule 49)
   if (!scheduler.has_task_factory) [[likely]]
     return make_task(scheduler, std::move(coroutine), options);
   AnyTask task = scheduler.call_task_factory(AnyCoroutine(std::move(coroutine)), options);
@@ -402,12 +441,19 @@ Task<T> create_task(Coroutine<T> coroutine, TaskOptions options = {}) {
 }
 /// create_task(f, args...): the task keeps the callable and the arguments alive, so a lambda with
 /// captures is safe here, which it would not be if it were called at once.
+template <class F>
+  requires detail::coroutine_function<std::decay_t<F>>
+auto create_task(F&& function, TaskOptions options = {}) {
+  return asyncio::create_task(detail::call_and_keep<std::decay_t<F>>(std::forward<F>(function)),
+                              options);
+}
 template <class F, class... Args>
   requires detail::coroutine_function<std::decay_t<F>, std::decay_t<Args>...>
 auto create_task(F&& function, Args&&... args) {
   return asyncio::create_task(
       detail::call_and_keep<std::decay_t<F>, std::decay_t<Args>...>(std::forward<F>(function),
-                                                                    std::forward<Args>(args)...));
+                                                                    std::forward<Args>(args)...),
+      {.where = {}});
 }
 /// Of any other awaitable, such as sleep(): a task that awaits it.
 template <Awaitable A>

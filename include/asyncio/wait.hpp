@@ -37,6 +37,10 @@ class Watcher : private Links {
 
   /// One of the watched is done; called through the loop, as a done-callback.
   virtual void child_done(FutureBase& child) = 0;
+  /// The name of that callback.
+  virtual const char* callback_name() const noexcept = 0;
+  /// On whose behalf it waits; null if that is not known.
+  virtual FutureBase* awaiter() noexcept { return &self_; }
 
   /// Puts a callback on each of them. Nobody may stand twice in `children`.
   void watch(const std::vector<FutureBase*>& children);
@@ -58,6 +62,8 @@ class Watcher : private Links {
     void run() override;
     void drop() noexcept override;
     void completed_by(FutureBase&) noexcept override;
+    std::string callback_name() const override { return watcher->callback_name(); }
+    FutureBase* awaiter() noexcept override { return watcher->awaiter(); }
 
     Watcher* watcher = nullptr;
     Ref<FutureBase> child;
@@ -198,6 +204,7 @@ class Gathering : protected Watcher {
 
  private:
   void child_done(FutureBase& child) override;
+  const char* callback_name() const noexcept override { return "gather._done_callback()"; }
   void wait_for(FutureBase& child);
 
   std::vector<FutureBase*> done_before_;  // children that are seen to by seal()
@@ -418,6 +425,8 @@ class WaitState final : public FutureState<void>, private Watcher {
 
  private:
   void child_done(FutureBase& child) override;
+  const char* callback_name() const noexcept override { return "wait._on_completion()"; }
+  FutureBase* awaiter() noexcept override;
   std::size_t left_;
   ReturnWhen return_when_;
 };
@@ -561,10 +570,12 @@ class Shield : private Watcher {
     void run() override;
     void drop() noexcept override;
     void completed_by(FutureBase&) noexcept override;
+    std::string callback_name() const override { return "shield._outer_done_callback()"; }
     Shield* shield = nullptr;
     bool queued = false;
   };
   void child_done(FutureBase& inner) override;
+  const char* callback_name() const noexcept override { return "shield._inner_done_callback()"; }
 
   Ref<FutureBase> inner_;
   Detach detach_;  // the outer future's own callback

@@ -82,7 +82,7 @@ std::shared_ptr<Transport> make_stream_transport(LoopCore& core, Socket socket,
                                                  std::shared_ptr<BaseProtocol> protocol,
                                                  Ref<FutureState<void>> waiter, Address peer,
                                                  std::shared_ptr<ServerState> server) {
-  core.check_closed();
+  core.check_usable();
   auto transport = std::make_shared<StreamTransport>(core, std::move(socket), std::move(protocol),
                                                      std::move(peer));
   transport->start(std::move(waiter), std::move(server));

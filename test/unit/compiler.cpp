@@ -23,6 +23,8 @@ class Base {
   std::suspend_always final_suspend() noexcept { return {}; }
   void return_void() {}
   void unhandled_exception() {}
+
+  std::source_location where;
 };
 
 class Lazy {

@@ -60,7 +60,7 @@ BOOST_AUTO_TEST_CASE(rule_24_a_result_finishes_it_once) {
   BOOST_TEST(!future.cancelled());
   BOOST_TEST(future.result() == 5);
   BOOST_TEST((future.exception() == nullptr));
-  const auto text = says("FINISHED: <Future finished>");
+  const auto text = says("FINISHED: <Future finished result=5>");
   BOOST_CHECK_EXCEPTION(future.set_result(6), InvalidStateError, text);
   BOOST_CHECK_EXCEPTION(future.set_exception(ValueError()), InvalidStateError, text);
   BOOST_TEST(future.result() == 5);
@@ -591,7 +591,7 @@ BOOST_AUTO_TEST_CASE(repr_names_the_state) {
   const Future<int> future = loop.create_future<int>();
   BOOST_TEST(to_string(future) == "<Future pending>");
   future.set_result(5);
-  BOOST_TEST(to_string(future) == "<Future finished>");
+  BOOST_TEST(to_string(future) == "<Future finished result=5>");
   const Future<> cancelled = loop.create_future();
   cancelled.cancel();
   BOOST_TEST(to_string(cancelled) == "<Future cancelled>");

@@ -144,9 +144,9 @@ BOOST_AUTO_TEST_CASE(rule_40_a_future_of_another_loop_is_a_runtime_error_one_pas
   const Task<> task = loop.create_task(body(), {.name = "t"});
   loop.run_until_complete(task);
   BOOST_REQUIRE(isinstance<RuntimeError>(error));
-  BOOST_TEST(to_string(error) ==
-             "Task <Task pending name='t'> got Future <Future pending> attached to a different "
-             "loop");
+  const std::string text = to_string(error);
+  BOOST_TEST(text.starts_with("Task <Task pending name='t' coro=<"));
+  BOOST_TEST(text.ends_with("> got Future <Future pending> attached to a different loop"));
 }
 
 BOOST_AUTO_TEST_CASE(rule_40_a_task_cannot_await_itself) {
@@ -157,7 +157,7 @@ BOOST_AUTO_TEST_CASE(rule_40_a_task_cannot_await_itself) {
   task = loop.create_task(body(), {.name = "t"});
   loop.run_until_complete(*task);
   BOOST_REQUIRE(isinstance<RuntimeError>(error));
-  BOOST_TEST(to_string(error) == "Task cannot await on itself: <Task pending name='t'>");
+  BOOST_TEST(to_string(error).starts_with("Task cannot await on itself: <Task pending name='t' "));
 }
 
 BOOST_AUTO_TEST_CASE(rule_40_the_task_goes_on_after_a_bad_await) {

@@ -24,11 +24,11 @@
 #pragma once
 
 #include <coroutine>
+#include <source_location>
 #include <type_traits>
 
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
 #define ASYNCIO_COROUTINES_BITE 1
-#include <source_location>
 #else
 #define ASYNCIO_COROUTINES_BITE 0
 #endif
@@ -108,7 +108,8 @@ consteval bool require_inline_options() {
 /// it, then aborts.
 [[noreturn]] void report_miscompiled_coroutine(const char* file, unsigned line) noexcept;
 
-/// What a promise returns from `initial_suspend`: it always suspends, so the coroutine is lazy.
+/// What a promise returns from `initial_suspend`: it always suspends, so the coroutine is lazy. It
+/// leaves in the promise's member `where` which coroutine this is.
 ///
 ///   auto initial_suspend() noexcept { return detail::InitialSuspend(*this); }
 ///
@@ -123,31 +124,54 @@ consteval bool require_inline_options() {
 template <class Promise>
 class InitialSuspend {
  public:
-#if ASYNCIO_COROUTINES_BITE
   explicit InitialSuspend(Promise& promise) noexcept : promise_(&promise) {}
 
+  bool await_ready() const noexcept { return false; }
   /// `Promise` may be a base class of the coroutine's promise type `P`.
   template <class P>
   void await_suspend(std::coroutine_handle<P> frame,
                      std::source_location where = std::source_location::current()) noexcept {
+#if ASYNCIO_COROUTINES_BITE
     if (static_cast<Promise*>(&frame.promise()) != promise_) [[unlikely]] {
       report_miscompiled_coroutine(where.file_name(), where.line());
     }
-  }
 #else
-  explicit InitialSuspend(Promise&) noexcept {}
-
-  void await_suspend(std::coroutine_handle<>) noexcept {}
+    (void)frame;
 #endif
-
-  bool await_ready() const noexcept { return false; }
+    promise_->where = where;
+  }
   void await_resume() const noexcept {}
 
-#if ASYNCIO_COROUTINES_BITE
  private:
   Promise* promise_;
-#endif
 };
+
+/// Stands for an awaiter that has a name, which g++ 12 would copy: `auto s = sleep(1); co_await s;`
+template <class A>
+class AwaiterReference {
+ public:
+  explicit AwaiterReference(A& awaiter) noexcept : awaiter_(awaiter) {}
+  bool await_ready() { return awaiter_.await_ready(); }
+  template <class P>
+  decltype(auto) await_suspend(std::coroutine_handle<P> frame) {
+    return awaiter_.await_suspend(frame);
+  }
+  decltype(auto) await_resume() { return awaiter_.await_resume(); }
+
+ private:
+  A& awaiter_;
+};
+
+/// What `await_transform` returns for its argument: the argument.
+template <class A>
+decltype(auto) pass_awaitable(A&& awaitable) noexcept {
+  static_assert(require_inline_awaitable<A>());
+  if constexpr (ASYNCIO_COROUTINES_BITE && std::is_lvalue_reference_v<A> &&
+                requires { awaitable.await_ready(); })
+    return AwaiterReference<std::remove_reference_t<A>>(awaitable);
+  else
+    return static_cast<A&&>(awaitable);
+}
 
 }  // namespace detail
 }  // namespace asyncio::inline v1

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: BSL-1.0
+// Python's repr of a value, as far as C++ knows it.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <exception>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <typeinfo>
+#include <utility>
+#include <variant>
+
+#include <asyncio/bytes.hpp>
+#include <asyncio/exceptions.hpp>
+
+namespace asyncio::inline v1::detail {
+
+/// A text longer than 30 characters with its middle left out, as reprlib does it.
+std::string abbreviated(std::string text);
+/// `<Connection object at 0x7f...>`
+std::string object_repr(const std::type_info& type, const void* object);
+
+/// Numbers, strings, containers, pairs and tuples as Python shows them, anything with a to_string()
+/// as that says, other things by their class. Long ones are abbreviated.
+template <class T>
+std::string repr_value(const T& value) {
+  constexpr std::size_t shown = 6;  // elements, as in reprlib
+  if constexpr (std::same_as<T, std::monostate> || std::same_as<T, std::nullptr_t>) {
+    return "None";
+  } else if constexpr (std::same_as<T, bool>) {
+    return value ? "True" : "False";
+  } else if constexpr (std::floating_point<T>) {
+    return repr_float(static_cast<double>(value));
+  } else if constexpr (std::integral<T>) {
+    return std::to_string(value);
+  } else if constexpr (std::same_as<T, std::exception_ptr>) {
+    return value ? asyncio::repr(value) : "None";
+  } else if constexpr (std::convertible_to<const T&, std::string_view>) {
+    return abbreviated(repr_str(std::string_view(value)));
+  } else if constexpr (requires {
+                         { to_string(value) } -> std::convertible_to<std::string>;
+                       }) {
+    return to_string(value);
+  } else if constexpr (requires { value.has_value() ? repr_value(*value) : std::string(); }) {
+    return value.has_value() ? repr_value(*value) : "None";
+  } else if constexpr (requires { std::tuple_size<T>::value; } && !requires { value.begin(); }) {
+    std::string text = "(";
+    std::apply(
+        [&](const auto&... members) {
+          ((text += (text.size() > 1 ? ", " : "") + repr_value(members)), ...);
+        },
+        value);
+    if constexpr (std::tuple_size_v<T> == 1) text += ',';
+    return text + ')';
+  } else if constexpr (requires { value.begin() != value.end(); }) {
+    std::string text = "[";
+    std::size_t count = 0;
+    for (const auto& element : value) {
+      if (count != 0) text += ", ";
+      if (count++ == shown) {
+        text += "...";
+        break;
+      }
+      text += repr_value(static_cast<const std::remove_cvref_t<decltype(element)>&>(element));
+    }
+    return text + ']';
+  } else {
+    return object_repr(typeid(T), &value);
+  }
+}
+
+}  // namespace asyncio::inline v1::detail
