@@ -156,13 +156,14 @@ Coroutine<Bytes> read_some(Reader reader, std::size_t n) {
   co_return reader->take(n);
 }
 
-// What is there goes out of the buffer at once: a transport that is paused must go on.
+// What arrives goes out of the buffer at once, lest the transport be paused. In blocks, as Python's:
+// an exception that came behind more than one of them leaves the others where they are.
 Coroutine<Bytes> read_all(Reader reader) {
   Bytes all;
   for (;;) {
     reader->check();
     if (reader->buffer().empty() && !reader->eof()) co_await reader->wait_for_data("read");
-    const Bytes block = reader->take(reader->buffer().size());
+    const Bytes block = reader->take(reader->limit());
     if (block.empty()) co_return all;
     all += block;
   }

@@ -49,6 +49,7 @@ class StreamReaderState final : public Pooled {
 
   // -- for the coroutines that read
 
+  std::size_t limit() const noexcept { return limit_; }
   StreamBuffer& buffer() noexcept { return buffer_; }
   bool eof() const noexcept { return eof_; }
   bool at_eof() const noexcept { return eof_ && buffer_.empty(); }
