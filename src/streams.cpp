@@ -17,8 +17,8 @@ class [[nodiscard]] DataAwaiter {
  public:
   explicit DataAwaiter(StreamReaderState& reader) noexcept : reader_(reader) {}
   DataAwaiter(DataAwaiter&&) noexcept = default;
-  // The reader's place is left empty whoever has it. As in Python it may be somebody else by now: a
-  // task that took the data we were woken for, and waits for more. Nobody wakes that one.
+  // Whoever is registered by now. It may be another task, one that took the data for which we were
+  // woken and waits for more: as in Python, that one is forgotten.
   ~DataAwaiter() {
     if (waiter_) reader_.waiter_ = nullptr;
   }
@@ -156,8 +156,8 @@ Coroutine<Bytes> read_some(Reader reader, std::size_t n) {
   co_return reader->take(n);
 }
 
-// What arrives goes out of the buffer at once, lest the transport be paused. In blocks, as Python's:
-// an exception that came behind more than one of them leaves the others where they are.
+// What arrives goes out of the buffer at once, lest the transport be paused. In blocks, as
+// Python's: an exception that came behind more than one of them leaves the others where they are.
 Coroutine<Bytes> read_all(Reader reader) {
   Bytes all;
   for (;;) {

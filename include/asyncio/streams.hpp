@@ -102,9 +102,9 @@ class StreamReaderState final : public Pooled {
 /// - Sizes are in bytes.
 class StreamReader {
  public:
-  /// Of the running loop, else of the thread's current one. A line of more than `limit` bytes is an
-  /// error, and more than twice as many are not buffered: see readuntil(), set_transport().
-  /// ValueError "Limit cannot be <= 0".
+  /// Of the running loop, else of the thread's current one. A line may have `limit` bytes before
+  /// its newline; when more than twice as many are buffered, the transport is paused. ValueError
+  /// "Limit cannot be <= 0".
   explicit StreamReader(std::ptrdiff_t limit = constants::stream_limit);
   explicit StreamReader(EventLoop& loop, std::ptrdiff_t limit = constants::stream_limit);
 

@@ -194,6 +194,23 @@ BOOST_AUTO_TEST_CASE(r204_one_that_comes_between_takes_what_another_was_woken_fo
   BOOST_TEST(first.result() == "");  // as in Python
 }
 
+BOOST_AUTO_TEST_CASE(r204_one_that_comes_between_and_waits_for_more_is_forgotten) {
+  Stream s;
+  const auto first = s.start(s.reader.read(4));
+  Task<Bytes> second;
+  s.loop.call_soon([&] {
+    s.feed({"x"});
+    second = s.loop.create_task(s.reader.readexactly(1), {.eager_start = true});
+    second = s.loop.create_task(s.reader.readexactly(1), {.eager_start = true});
+  });
+  s.loop.pass();
+  BOOST_TEST(first.done());
+  s.feed({"y"});
+  s.loop.pass();
+  BOOST_TEST(!second.done());  // a mistake of Python's, and of its schedule
+  BOOST_TEST(s.get(s.reader.read(4)) == "y");
+}
+
 // -- cancellation
 
 BOOST_AUTO_TEST_CASE(a_byte_fed_in_the_pass_of_the_cancellation_stays) {
