@@ -19,6 +19,7 @@
 #include <asyncio/queues.hpp>
 #include <asyncio/runners.hpp>
 #include <asyncio/server.hpp>
+#include <asyncio/streams.hpp>
 #include <asyncio/taskgroups.hpp>
 #include <asyncio/tasks.hpp>
 #include <asyncio/threads.hpp>

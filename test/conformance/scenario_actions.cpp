@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// What is done at once: on tasks, futures, callbacks, locks, context variables.
+// What is done at once: on tasks, futures, callbacks, locks, readers, context variables.
 #include <boost/json/value.hpp>
 
 #include "scenario_operations.hpp"
@@ -106,6 +106,17 @@ Value new_queue(M& m, F& f, const S& s) {
   return Value::object(kind == "priority" ? PriorityQueue<Value, SmallerFirst>(maxsize)
                        : kind == "lifo"   ? LifoQueue<Value>(maxsize)
                                           : Queue<Value>(maxsize));
+}
+
+Value new_reader(M& m, F& f, const S& s) {
+  return Value::object(s.contains("limit")
+                           ? StreamReader(m.loop(), m.value(f, s, "limit").integer())
+                           : StreamReader(m.loop()));
+}
+
+Value feed_data(M& m, F& f, const S& s) {
+  on<StreamReader>(m, f, s).feed_data(latin1_of_utf8(m.value(f, s, "data").text()));
+  return {};
 }
 
 using Variable = ContextVar<Value>;
@@ -241,6 +252,16 @@ const std::pair<std::string_view, Action> actions[] = {
     {"queue.shutdown", {[](M& m, F& f, const S& s) {
        return on<Queue<Value>>(m, f, s).shutdown(bool(m.value(f, s, "immediate"))), Value();
      }}},
+
+    {"reader", {new_reader, quiet}},
+    {"reader.feed_data", {feed_data}},
+    {"reader.feed_eof",
+     {[](M& m, F& f, const S& s) { return on<StreamReader>(m, f, s).feed_eof(), Value(); }}},
+    {"reader.set_exception", {[](M& m, F& f, const S& s) {
+       return on<StreamReader>(m, f, s).set_exception(exception_of(s)), Value();
+     }}},
+    {"reader.at_eof",
+     {[](M& m, F& f, const S& s) { return Value(on<StreamReader>(m, f, s).at_eof()); }}},
 
     {"contextvar", {new_variable, quiet}},
     {"var.get", {get_variable}},

@@ -11,6 +11,7 @@ using namespace asyncio;
 using M = Interpreter;
 using F = Frame;
 using S = Step;
+namespace json = boost::json;
 
 Coroutine await_value(Value awaitable) {
   if (const Future* const future = awaitable.find<Future>()) {
@@ -85,6 +86,38 @@ Value wait_for_condition(M& m, F& f, const S& s) {
 template <class A>
 Value lazily(A awaitable) {
   return Value::object(as_value(std::move(awaitable)));
+}
+
+// -- readers: text stands for bytes
+
+Coroutine as_text(asyncio::Coroutine<Bytes> reading) {
+  const Bytes bytes = co_await std::move(reading);
+  co_return Value(utf8_of_latin1(bytes));
+}
+
+Value read(M& m, F& f, const S& s) {
+  const std::ptrdiff_t n = s.contains("n") ? m.value(f, s, "n").integer() : -1;
+  return Value::object(as_text(on<StreamReader>(m, f, s).read(n)));
+}
+
+Value readexactly(M& m, F& f, const S& s) {
+  const std::ptrdiff_t n = m.value(f, s, "n").integer();
+  return Value::object(as_text(on<StreamReader>(m, f, s).readexactly(n)));
+}
+
+Value readline(M& m, F& f, const S& s) {
+  return Value::object(as_text(on<StreamReader>(m, f, s).readline()));
+}
+
+Value readuntil(M& m, F& f, const S& s) {
+  const StreamReader& reader = on<StreamReader>(m, f, s);
+  const json::value& given = s.at("sep");
+  if (given.is_string())
+    return Value::object(as_text(reader.readuntil(latin1_of_utf8(given.as_string()))));
+  std::vector<Bytes> separators;
+  for (const json::value& one : given.as_array())
+    separators.push_back(latin1_of_utf8(one.as_string()));
+  return Value::object(as_text(reader.readuntil(std::move(separators))));
 }
 
 // -- futures
@@ -170,6 +203,10 @@ const std::pair<std::string_view, AwaitableOperation> awaitables[] = {
        return lazily(on<Queue<Value>>(m, f, s).put(m.value(f, s, "value")));
      }},
     {"queue.join", [](M& m, F& f, const S& s) { return lazily(on<Queue<Value>>(m, f, s).join()); }},
+    {"reader.read", read},
+    {"reader.readexactly", readexactly},
+    {"reader.readline", readline},
+    {"reader.readuntil", readuntil},
 };
 
 // -- contexts

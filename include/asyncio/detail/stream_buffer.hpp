@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSL-1.0
+// What a StreamReader keeps and how it looks for separators in it. Knows no loop.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <span>
+
+#include <asyncio/bytes.hpp>
+
+namespace asyncio::inline v1::detail {
+
+/// Bytes that arrived and were not read yet. Reading moves none of those that stay. An empty buffer
+/// owns no memory: most connections are idle most of the time.
+class StreamBuffer {
+ public:
+  std::size_t size() const noexcept { return bytes_.size() - start_; }
+  bool empty() const noexcept { return start_ == bytes_.size(); }
+  /// Valid until the next change.
+  BytesView view() const noexcept { return BytesView(bytes_.data() + start_, size()); }
+
+  void append(BytesView data);
+  /// Takes out the first `count` bytes, or what there is.
+  Bytes take(std::size_t count);
+  Bytes take_all() { return take(size()); }
+  /// Drops the first `count` bytes; so many there are.
+  void drop(std::size_t count) noexcept;
+  void clear() noexcept { drop(size()); }
+
+ private:
+  Bytes bytes_;
+  std::size_t start_ = 0;  // what stands before it was read
+};
+
+/// Looks for the first of some separators in data that grows between the looks (rules 208, 209).
+class SeparatorSearch {
+ public:
+  struct Match {
+    std::size_t start;
+    std::size_t end;
+  };
+
+  /// The separators must outlive the search. ValueError if there is none, or an empty one.
+  explicit SeparatorSearch(std::span<const Bytes> separators);
+  /// The match that ends first; of those that end there, the shortest.
+  std::optional<Match> find(BytesView data);
+  /// In how many of the first bytes no separator begins.
+  std::size_t scanned() const noexcept { return scanned_; }
+
+ private:
+  std::span<const Bytes> separators_;
+  std::size_t shortest_;
+  std::size_t longest_;
+  std::size_t scanned_ = 0;
+};
+
+}  // namespace asyncio::inline v1::detail

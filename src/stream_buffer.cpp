@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: BSL-1.0
+#include <algorithm>
+#include <asyncio/detail/stream_buffer.hpp>
+#include <asyncio/exceptions.hpp>
+#include <string_view>
+#include <utility>
+
+namespace asyncio::inline v1::detail {
+
+void StreamBuffer::append(BytesView data) {
+  // What was read is cut off when it is at least half of all, so that each byte that was read pays
+  // for moving one that was not.
+  if (start_ != 0 && start_ >= size()) {
+    bytes_.erase(0, start_);
+    start_ = 0;
+  }
+  bytes_.append(data.data(), data.size());
+}
+
+Bytes StreamBuffer::take(std::size_t count) {
+  count = std::min(count, size());
+  // The whole string may go as it is, unless its memory is much more than what it holds: the reader
+  // may want to keep it.
+  if (count == bytes_.size() && bytes_.capacity() / 2 <= count) return std::exchange(bytes_, {});
+  Bytes taken(view().data(), count);
+  drop(count);
+  return taken;
+}
+
+void StreamBuffer::drop(std::size_t count) noexcept {
+  start_ += count;
+  if (!empty()) return;
+  Bytes().swap(bytes_);
+  start_ = 0;
+}
+
+SeparatorSearch::SeparatorSearch(std::span<const Bytes> separators) : separators_(separators) {
+  if (separators.empty()) throw ValueError("Separator should contain at least one element");
+  const auto [shortest, longest] = std::ranges::minmax_element(separators, {}, &Bytes::size);
+  shortest_ = shortest->size();
+  longest_ = longest->size();
+  if (shortest_ == 0) throw ValueError("Separator should be at least one-byte string");
+}
+
+std::optional<SeparatorSearch::Match> SeparatorSearch::find(BytesView data) {
+  if (data.size() < scanned_ + shortest_) return std::nullopt;
+  std::optional<Match> first;
+  std::string_view text = data;
+  for (const Bytes& separator : separators_) {
+    const std::size_t start = text.find(separator, scanned_);
+    if (start == text.npos) continue;
+    const std::size_t end = start + separator.size();
+    if (first && end == first->end && start < first->start) continue;
+    first = Match{start, end};
+    text = text.substr(0, end);  // what ends later is of no interest any more
+  }
+  // The last bytes may be the beginning of a separator.
+  if (!first) scanned_ = data.size() - std::min(data.size(), longest_ - 1);
+  return first;
+}
+
+}  // namespace asyncio::inline v1::detail
