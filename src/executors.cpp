@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <asyncio/constants.hpp>
 #include <asyncio/logging.hpp>
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
+#include <atomic>
 #include <boost/asio/post.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <chrono>
 #include <cstdio>
 #include <thread>
@@ -142,86 +142,63 @@ void name_this_thread(const std::string& name) noexcept {
 
 }  // namespace
 
-/// The threads of a ThreadPoolExecutor. They share it with the executor, which may go in one of
-/// them.
-class ThreadPool : public std::enable_shared_from_this<ThreadPool> {
+/// The threads of a ThreadPoolExecutor.
+class ThreadPool {
  public:
-  ThreadPool(std::size_t max_threads, std::string_view name)
-      : max_threads_(max_threads), name_(name), work_(context_.get_executor()) {}
+  ThreadPool(std::size_t threads, std::string_view name) : name_(name), threads_(threads) {}
+  ~ThreadPool() { threads_.join(); }  // its own destructor would drop what is queued
 
   void execute(Executor::Job job) {
-    const std::lock_guard lock(mutex_);
-    if (shut_down_) throw RuntimeError("cannot schedule new futures after shutdown");
-    if (idle_ != 0) {
-      --idle_;
-    } else if (started_ != max_threads_) {
-      threads_.emplace_back([self = shared_from_this(), number = started_] {
-        if (!self->name_.empty()) name_this_thread(self->name_ + '_' + std::to_string(number));
-        self->context_.run();
-      });
-      ++started_;
-    } else {
-      ++waiting_;
+    {
+      const std::lock_guard lock(mutex_);
+      if (shut_down_) throw RuntimeError("cannot schedule new futures after shutdown");
+      ++unfinished_;
     }
-    boost::asio::post(context_, [this, job = std::move(job)]() mutable {
+    boost::asio::post(threads_, [this, job = std::move(job)]() mutable {
+      name_thread();
       job();
       const std::lock_guard lock(mutex_);
-      // This thread is free, unless a job waits for just that.
-      if (waiting_ != 0)
-        --waiting_;
-      else
-        ++idle_;
+      --unfinished_;
     });
   }
 
   void shutdown(bool wait) {
-    std::unique_lock lock(mutex_);
-    shut_down_ = true;
-    work_.reset();
-    if (!wait) return;
-    while (!threads_.empty()) {
-      std::thread thread = std::move(threads_.back());
-      threads_.pop_back();
-      if (thread.get_id() == std::this_thread::get_id()) {
-        thread.detach();
-        continue;
-      }
-      ++joining_;
-      lock.unlock();
-      thread.join();
-      lock.lock();
-      --joining_;
-      joined_.notify_all();
+    {
+      const std::lock_guard lock(mutex_);
+      shut_down_ = true;
     }
-    // Another thread that shuts down may have taken some of them.
-    joined_.wait(lock, [this] { return joining_ == 0; });
+    if (!wait || is_own_thread()) return;
+    const std::lock_guard lock(joining_);  // who comes second waits, too
+    threads_.join();
   }
 
   bool idle() const {
     const std::lock_guard lock(mutex_);
-    return idle_ == started_;
+    return unfinished_ == 0;
   }
+  bool is_own_thread() noexcept { return threads_.get_executor().running_in_this_thread(); }
 
  private:
-  const std::size_t max_threads_;
+  void name_thread() {
+    static thread_local const ThreadPool* named_by = nullptr;
+    if (name_.empty() || std::exchange(named_by, this) == this) return;
+    name_this_thread(name_ + '_' + std::to_string(named_++));
+  }
+
   const std::string name_;
-  boost::asio::io_context context_;
+  std::atomic<unsigned> named_ = 0;
   mutable std::mutex mutex_;
-  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
-  std::vector<std::thread> threads_;  // those that nobody joins yet
-  std::size_t started_ = 0;
-  std::size_t idle_ = 0;     // threads for which there is no job
-  std::size_t waiting_ = 0;  // jobs for which there is no thread
-  std::size_t joining_ = 0;
-  std::condition_variable joined_;
+  std::size_t unfinished_ = 0;  // jobs
   bool shut_down_ = false;
+  std::mutex joining_;
+  boost::asio::thread_pool threads_;
 };
 
 // -- dismiss
 
 namespace {
 
-/// Executors that were given up while they were at work.
+/// Executors that were given up while they were at work, or in a thread of their own.
 class Leftovers {
  public:
   static Leftovers& get() {
@@ -347,7 +324,12 @@ ThreadPoolExecutor::ThreadPoolExecutor(ThreadPoolOptions options)
     : pool_(std::make_shared<detail::ThreadPool>(number_of_threads(options),
                                                  options.thread_name_prefix)) {}
 
-ThreadPoolExecutor::~ThreadPoolExecutor() { shutdown(true); }
+ThreadPoolExecutor::~ThreadPoolExecutor() {
+  shutdown(true);
+  if (!pool_->is_own_thread()) return;
+  // The last owner is one of the jobs: its thread cannot wait for itself.
+  detail::dismiss(std::shared_ptr<ThreadPoolExecutor>(new ThreadPoolExecutor(std::move(pool_))));
+}
 
 void ThreadPoolExecutor::execute(Job job) { pool_->execute(std::move(job)); }
 

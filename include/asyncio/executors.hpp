@@ -309,8 +309,8 @@ namespace detail {
 class ThreadPool;
 }
 
-/// An executor with threads of its own, made as they are needed. The destructor is shutdown():
-/// it waits for all that was submitted. Python: concurrent.futures.ThreadPoolExecutor.
+/// An executor with threads of its own, a boost::asio::thread_pool. The destructor is shutdown(): it
+/// waits for all that was submitted; in one of those threads it does not wait. Python: concurrent.futures.ThreadPoolExecutor.
 class ThreadPoolExecutor final : public Executor {
  public:
   /// ValueError "max_workers must be greater than 0".
@@ -319,7 +319,7 @@ class ThreadPoolExecutor final : public Executor {
 
   /// RuntimeError "cannot schedule new futures after shutdown".
   void execute(Job job) override;
-  /// What was submitted is still done. Idempotent.
+  /// What was submitted is still done. Idempotent. In a thread of the executor it does not wait.
   void shutdown(bool wait) override;
   using Executor::shutdown;
 
@@ -327,6 +327,8 @@ class ThreadPoolExecutor final : public Executor {
   bool idle() const;
 
  private:
+  explicit ThreadPoolExecutor(std::shared_ptr<detail::ThreadPool> pool) noexcept
+      : pool_(std::move(pool)) {}
   std::shared_ptr<detail::ThreadPool> pool_;
 };
 

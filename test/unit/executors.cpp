@@ -86,10 +86,6 @@ std::string outcome(const Future& future) {
 
 std::thread::id this_id() { return std::this_thread::get_id(); }
 
-void wait_until_idle(const ThreadPoolExecutor& pool) {
-  while (!pool.idle()) std::this_thread::yield();
-}
-
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(executors_tests)
@@ -251,14 +247,6 @@ BOOST_AUTO_TEST_CASE(
   gate.open();
   BOOST_TEST(third.result() == 3);
   BOOST_TEST(!ran);
-}
-
-BOOST_AUTO_TEST_CASE(a_thread_that_is_free_is_used_before_another_is_made) {
-  ThreadPoolExecutor pool({.max_workers = 8});
-  const std::thread::id first = pool.submit(this_id).result();
-  wait_until_idle(pool);
-  const std::thread::id second = pool.submit(this_id).result();
-  BOOST_TEST((first == second));
 }
 
 BOOST_AUTO_TEST_CASE(there_are_as_many_threads_as_jobs_that_run_together) {

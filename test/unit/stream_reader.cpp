@@ -95,7 +95,8 @@ BOOST_AUTO_TEST_CASE(repr_is_pythons) {
   BOOST_TEST(to_string(StreamReader(s.loop)) == "<StreamReader>");
   BOOST_TEST(to_string(s.reader) == "<StreamReader limit=123>");
   const auto task = s.start(s.reader.readexactly(9));
-  BOOST_TEST(to_string(s.reader) == "<StreamReader limit=123 waiter=<Future pending>>");
+  BOOST_TEST(to_string(s.reader) ==
+             "<StreamReader limit=123 waiter=<Future pending cb=[Task.task_wakeup()]>>");
   s.feed({"data"});
   BOOST_TEST(to_string(s.reader) == "<StreamReader 4 bytes limit=123>");
   s.reader.feed_eof();
