@@ -75,15 +75,17 @@ BOOST_AUTO_TEST_CASE(b2_the_hand_over_takes_one_pass) {
     const Lock lock;
     co_await lock.acquire();
     std::uint64_t acquired = 0;
-    const auto waiter = create_task([&]() -> Coroutine<> {
-      co_await lock.acquire();
+    const auto waiter = create_task([&]() -> Coroutine<bool> {
+      const bool got_it = co_await lock.acquire();
       acquired = loop.passes();
+      co_return got_it;
     });
     co_await asyncio::sleep(0);
     const auto released = loop.passes();
     lock.release();
     BOOST_TEST(!lock.locked(), "rule 84: the waiter takes it when it runs");
-    co_await waiter;
+    const bool got_it = co_await waiter;
+    BOOST_TEST(got_it);
     BOOST_TEST(acquired - released == 1u);
     BOOST_TEST(lock.locked());
   });
