@@ -49,6 +49,11 @@ std::string repr_item(const T& item) {
     return repr_object(typeid(T), std::addressof(item));
 }
 
+template <class Store, class T>
+concept shows_items = requires(const Store& store) {
+  { *std::ranges::begin(store.items()) } -> std::convertible_to<const T&>;
+};
+
 /// A queue, as far as it does not depend on the type of the items.
 class QueueBase : public LoopBound {
  public:
@@ -142,7 +147,7 @@ class StoredQueue final : public QueueState<T> {
   T take() override { return store_.get(); }
   std::string repr_items() const override {
     std::string text;
-    if constexpr (requires { std::ranges::begin(store_.items()); }) {
+    if constexpr (shows_items<Store, T>) {
       for (const T& item : store_.items()) text += (text.empty() ? "[" : ", ") + repr_item(item);
       text += ']';
     }
@@ -263,8 +268,8 @@ class [[nodiscard("join() does nothing until it is awaited")]] QueueJoin final :
 }  // namespace detail
 
 /// What the items are kept in. Queue<T>(maxsize, store) takes any class with these two members;
-/// get() is called only if there is something to get. A store that also has items(), a range, shows
-/// them in the queue's repr. Python: overriding _put() and _get().
+/// get() is called only if there is something to get. A store that also has items(), a range of T,
+/// shows them in the queue's repr. Python: overriding _put() and _get().
 template <class S, class T>
 concept QueueStore = std::movable<S> && requires(S& store, T item) {
   store.put(std::move(item));
