@@ -2,6 +2,7 @@
 #include <asyncio/queues.hpp>
 
 #include <cstdio>
+#include <string>
 
 namespace asyncio::inline v1::detail {
 
@@ -53,15 +54,28 @@ void QueueBase::throw_cannot_get() const {
   throw QueueEmpty();
 }
 
+namespace {
+
+std::string address_of(const void* object) {
+  char text[24];
+  std::snprintf(text, sizeof text, "%p", object);
+  return text;
+}
+
+}  // namespace
+
+std::string repr_object(const std::type_info& type, const void* object) {
+  return std::string("<") + class_name(type) + " object at " + address_of(object) + '>';
+}
+
 std::string QueueBase::repr() const {
-  char address[24];
-  std::snprintf(address, sizeof address, "%p", static_cast<const void*>(this));
   std::string text =
-      std::string("<") + name_ + " at " + address + " maxsize=" + std::to_string(maxsize_);
+      std::string("<") + name_ + " at " + address_of(this) + " maxsize=" + std::to_string(maxsize_);
+  const std::string items = empty() ? std::string() : repr_items();
+  if (!items.empty()) text += " _queue=" + items;
   const auto add = [&](std::size_t count, const char* before, const char* after) {
     if (count != 0) text += before + std::to_string(count) + after;
   };
-  add(size_, " _queue[", "]");
   add(getters_.size(), " _getters[", "]");
   add(putters_.size(), " _putters[", "]");
   add(unfinished_, " tasks=", "");

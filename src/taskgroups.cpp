@@ -25,19 +25,12 @@ class TaskGroupState::Child final : public ReadyNode, public Pooled {
   AnyTask task_;
 };
 
-void TaskGroupState::enter() {
-  if (entered_) throw RuntimeError("TaskGroup " + repr() + " has already been entered");
-  loop_ = &running_scheduler();
-  parent_ = current_task();
-  if (!parent_) throw RuntimeError("TaskGroup " + repr() + " cannot determine the parent task");
-  entered_ = true;
-}
+TaskGroupState::TaskGroupState() : loop_(running_scheduler()), parent_(current_task()) {}
 
 Scheduler& TaskGroupState::check_accepting() const {
-  if (!entered_) throw RuntimeError("TaskGroup " + repr() + " has not been entered");
   if (exiting_ && children_.empty()) throw RuntimeError("TaskGroup " + repr() + " is finished");
   if (aborting_) throw RuntimeError("TaskGroup " + repr() + " is shutting down");
-  return *loop_;
+  return loop_;
 }
 
 void TaskGroupState::add(const AnyTask& task) {
@@ -60,7 +53,7 @@ void TaskGroupState::child_done(const AnyTask& task) {
   errors_.push_back(error);
   if (is_base_exit(error) && !base_error_) base_error_ = error;
   if (parent_.done()) {
-    core_of(*loop_).call_exception_handler(
+    core_of(loop_).call_exception_handler(
         {.message = "Task " + to_string(task) + " has errored out but its parent task " +
                     to_string(parent_) + " is already completed",
          .exception = error,
@@ -104,7 +97,7 @@ void TaskGroupState::begin_exit(std::exception_ptr error) {
 }
 
 Future<void> TaskGroupState::completed() {
-  completed_ = Future<void>(*loop_);
+  completed_ = Future<void>(loop_);
   return completed_;
 }
 
@@ -123,7 +116,7 @@ void TaskGroupState::end_exit() {
   if (parent_cancel_requested_) {
     if (parent_.uncancel() == 0)
       cancellation_ = nullptr;
-    else if (!cancellation_)
+    else if (interruption_)
       cancellation_ = interruption_;
   }
   if (cancellation_ && errors_.empty()) std::rethrow_exception(cancellation_);
@@ -146,11 +139,7 @@ std::string TaskGroupState::repr() const {
   std::string text = "<TaskGroup";
   if (!children_.empty()) text += " tasks=" + std::to_string(children_.size());
   if (!errors_.empty()) text += " errors=" + std::to_string(errors_.size());
-  if (aborting_)
-    text += " cancelling";
-  else if (entered_)
-    text += " entered";
-  return text + '>';
+  return text + (aborting_ ? " cancelling>" : " entered>");
 }
 
 }  // namespace asyncio::inline v1::detail

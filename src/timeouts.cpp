@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <asyncio/timeouts.hpp>
 
+#include <chrono>
+
 namespace asyncio::inline v1 {
 
 namespace {
 
 constexpr const char* state_names[] = {"created", "active", "expiring", "expired", "finished"};
+
+std::string in_milliseconds(TimePoint point) {
+  const std::chrono::nanoseconds exact(point.since_epoch());
+  return to_string(Duration(std::chrono::round<std::chrono::milliseconds>(exact)));
+}
 
 }  // namespace
 
@@ -65,7 +72,7 @@ std::string to_string(const Timeout& timeout) {
   std::string text =
       std::string("<Timeout [") + state_names[static_cast<int>(timeout.state_)] + ']';
   if (timeout.state_ == Timeout::State::entered)
-    text += " when=" + (timeout.when_ ? to_string(*timeout.when_) : std::string("None"));
+    text += " when=" + (timeout.when_ ? in_milliseconds(*timeout.when_) : std::string("None"));
   return text + '>';
 }
 

@@ -11,16 +11,48 @@
 #include <cstddef>
 #include <deque>
 #include <functional>
+#include <memory>
+#include <ranges>
 #include <string>
+#include <string_view>
+#include <type_traits>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
+#include <asyncio/bytes.hpp>
 #include <asyncio/detail/heapq.hpp>
 #include <asyncio/locks.hpp>
 
 namespace asyncio::inline v1 {
 
 namespace detail {
+
+/// Python's repr of an object that has none of its own: `<Job object at 0x7f...>`.
+std::string repr_object(const std::type_info& type, const void* object);
+
+/// An item as it stands in the repr of its queue: numbers and strings as in Python, else what
+/// to_string() finds for it, else only where it is.
+template <class T>
+std::string repr_item(const T& item) {
+  if constexpr (std::same_as<T, bool>)
+    return item ? "True" : "False";
+  else if constexpr (std::is_integral_v<T>)
+    return std::to_string(item);
+  else if constexpr (std::is_floating_point_v<T>)
+    return repr_float(static_cast<double>(item));
+  else if constexpr (std::is_class_v<T> && std::convertible_to<const T&, std::string_view>)
+    return repr_str(item);
+  else if constexpr (requires { std::string(to_string(item)); })
+    return to_string(item);
+  else
+    return repr_object(typeid(T), std::addressof(item));
+}
+
+template <class Store, class T>
+concept shows_items = requires(const Store& store) {
+  { *std::ranges::begin(store.items()) } -> std::convertible_to<const T&>;
+};
 
 /// A queue, as far as it does not depend on the type of the items.
 class QueueBase : public LoopBound {
@@ -64,6 +96,8 @@ class QueueBase : public LoopBound {
 
  private:
   virtual void drop_item() = 0;
+  /// "[1, 2]", or nothing if the store does not show its items.
+  virtual std::string repr_items() const = 0;
   template <bool (QueueBase::*blocked)() const noexcept>
   Coroutine<> wait_while(WaitList& line);
   [[noreturn]] void throw_cannot_put() const;
@@ -111,6 +145,14 @@ class StoredQueue final : public QueueState<T> {
  private:
   void store(T&& item) override { store_.put(std::move(item)); }
   T take() override { return store_.get(); }
+  std::string repr_items() const override {
+    std::string text;
+    if constexpr (shows_items<Store, T>) {
+      for (const T& item : store_.items()) text += (text.empty() ? "[" : ", ") + repr_item(item);
+      text += ']';
+    }
+    return text;
+  }
 
   Store store_;
 };
@@ -124,6 +166,7 @@ class FifoStore {
     items_.pop_front();
     return item;
   }
+  const std::deque<T>& items() const noexcept { return items_; }
 
  private:
   std::deque<T> items_;
@@ -138,6 +181,7 @@ class LifoStore {
     items_.pop_back();
     return item;
   }
+  const std::vector<T>& items() const noexcept { return items_; }
 
  private:
   std::vector<T> items_;
@@ -149,6 +193,7 @@ class PriorityStore {
   explicit PriorityStore(Compare compare) : items_(std::move(compare)) {}
   void put(T&& item) { items_.push(std::move(item)); }
   T get() { return items_.pop(); }
+  const std::vector<T>& items() const noexcept { return items_.elements(); }
 
  private:
   HeapQ<T, Compare> items_;
@@ -157,9 +202,10 @@ class PriorityStore {
 /// What put and get have in common: a queue, and a coroutine that waits if that is necessary.
 template <class T>
 class QueueOperation : public SingleUse {
- protected:
+ public:
   explicit QueueOperation(const Ref<QueueState<T>>& queue) noexcept : queue_(queue) {}
 
+ protected:
   void wait(Coroutine<> waiting, Frame& caller) {
     waiting_ = std::move(waiting).release();
     waiting_->enter(caller, waiting_);
@@ -177,19 +223,20 @@ class QueueOperation : public SingleUse {
 
 template <class T>
 class [[nodiscard("get() does nothing until it is awaited")]] QueueGet final
-    : public QueueOperation<T>{public :
-                                   explicit QueueGet(const Ref<QueueState<T>>& queue) noexcept :
-                                       QueueOperation<T>(queue){}
+    : public QueueOperation<T> {
+ public:
+  using QueueOperation<T>::QueueOperation;
 
-                               bool await_ready(){this->use();
-return !this->queue_->empty();
-}  // namespace detail
-template <std::derived_from<Frame> P>
-void await_suspend(std::coroutine_handle<P> frame) {
-  this->wait(this->queue_->wait_for_item(), frame.promise());
-}
-T await_resume() { return this->finish().get_nowait(); }
-};  // namespace asyncio::inline v1
+  bool await_ready() {
+    this->use();
+    return !this->queue_->empty();
+  }
+  template <std::derived_from<Frame> P>
+  void await_suspend(std::coroutine_handle<P> frame) {
+    this->wait(this->queue_->wait_for_item(), frame.promise());
+  }
+  T await_resume() { return this->finish().get_nowait(); }
+};
 
 template <class T>
 class [[nodiscard("put() does nothing until it is awaited")]] QueuePut final
@@ -221,7 +268,8 @@ class [[nodiscard("join() does nothing until it is awaited")]] QueueJoin final :
 }  // namespace detail
 
 /// What the items are kept in. Queue<T>(maxsize, store) takes any class with these two members;
-/// get() is called only if there is something to get. Python: overriding _put() and _get().
+/// get() is called only if there is something to get. A store that also has items(), a range of T,
+/// shows them in the queue's repr. Python: overriding _put() and _get().
 template <class S, class T>
 concept QueueStore = std::movable<S> && requires(S& store, T item) {
   store.put(std::move(item));
@@ -271,8 +319,9 @@ class Queue {
   /// items are dropped, and count as done.
   void shutdown(bool immediate = false) const { state_->shutdown(immediate); }
 
-  /// Python's repr, with the number of items instead of the items:
-  /// `<Queue at 0x7f... maxsize=2 _queue[2] _putters[1] tasks=2>`.
+  /// Python's repr: `<Queue at 0x7f... maxsize=2 _queue=[1, 2] _putters[1] tasks=2>`. Items that
+  /// are neither numbers nor strings are shown by their to_string(), or else by their address, as
+  /// `<Job object at 0x7f...>`.
   friend std::string to_string(const Queue& queue) { return queue.state_->repr(); }
 
  protected:

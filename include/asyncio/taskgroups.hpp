@@ -22,12 +22,14 @@ namespace detail {
 /// A group, shared with the callbacks of its children.
 class TaskGroupState : public Pooled {
  public:
+  /// A group of the running task.
+  TaskGroupState();
+
   void add_ref() noexcept { ++references_; }
   void release() noexcept {
     if (--references_ == 0) delete this;
   }
 
-  void enter();
   /// The body is over; `error` is what it threw. Then, as long as children_left(): wait.
   void begin_exit(std::exception_ptr error);
   bool children_left() const noexcept { return !children_.empty(); }
@@ -52,12 +54,11 @@ class TaskGroupState : public Pooled {
   void abort();
 
   std::uint32_t references_ = 1;
-  bool entered_ = false;
   bool exiting_ = false;
   bool aborting_ = false;
   bool parent_cancel_requested_ = false;  // by ourselves
-  Scheduler* loop_ = nullptr;
-  AnyTask parent_;
+  Scheduler& loop_;
+  const AnyTask parent_;
   std::vector<AnyTask> children_;  // not done, in the order of creation
   std::vector<std::exception_ptr> errors_;
   std::exception_ptr base_error_;    // SystemExit or KeyboardInterrupt
@@ -102,6 +103,7 @@ class TaskGroup {
   /// A body that returns a value, and did not come to do so: task_group() throws RuntimeError.
   void cancel() { state_->cancel(); }
 
+  /// Python's repr: `<TaskGroup tasks=2 entered>`, `<TaskGroup tasks=1 errors=1 cancelling>`.
   friend std::string to_string(const TaskGroup& group) { return group.state_->repr(); }
 
  private:
@@ -117,7 +119,6 @@ template <class Body>
 Coroutine<group_result<Body>> task_group(Body body) {
   using T = group_result<Body>;
   const Ref<TaskGroupState> state(adopt_ref, new TaskGroupState);
-  state->enter();
   TaskGroup group(state);
   std::optional<value_or_monostate<T>> value;
   std::exception_ptr error;

@@ -38,6 +38,7 @@ class Timeout {
   /// if it is the CancelledError by which this very scope expired.
   void exit(const std::exception_ptr& error);
 
+  /// Python's repr: `<Timeout [active] when=12.345>`, `<Timeout [expired]>`.
   friend std::string to_string(const Timeout& timeout);
 
  private:

@@ -46,6 +46,24 @@ struct Round {
   std::vector<Task<>> tasks;
 };
 
+/// The index, or -1 if the barrier broke.
+Coroutine<int> try_wait(Barrier barrier) {
+  int index = -1;
+  try {
+    index = co_await barrier.wait();
+  } catch (const BrokenBarrierError&) {
+  }
+  co_return index;
+}
+
+/// Runs five tasks of one kind to their end.
+template <class Visitor>
+void run_five(Loop& loop, Visitor visitor) {
+  std::vector<Task<>> tasks;
+  for (int i = 0; i != 5; ++i) tasks.push_back(loop.create_task(visitor()));
+  loop.run_until_complete(asyncio::gather(tasks));
+}
+
 const std::string broken = "!BrokenBarrierError('Abort or reset of barrier')";
 const std::string aborted = "!BrokenBarrierError('Barrier aborted')";
 
@@ -66,7 +84,8 @@ BOOST_AUTO_TEST_CASE(a_barrier_of_one_never_yields) {
     const Ending end = loop.run([&] { return ending(barrier.wait()); });
     BOOST_TEST(end.passes == 0u);
     BOOST_TEST(end.what() == "None");
-    BOOST_TEST(barrier.n_waiting() == 0);
+    BOOST_TEST(loop.run_until_complete(barrier.wait()) == 0);
+    BOOST_TEST(kind(barrier) == "[filling, waiters:0/1]>");
   }
 }
 
@@ -108,6 +127,19 @@ BOOST_AUTO_TEST_CASE(those_in_a_loop_meet_themselves_again) {
   for (int i = 0; i != 3; ++i) tasks.push_back(r.loop.create_task(visitor()));
   r.loop.run_until_complete(asyncio::gather(tasks));
   BOOST_TEST(meetings == 5);
+}
+
+BOOST_AUTO_TEST_CASE(the_last_to_leave_finds_it_filling_again) {
+  Loop loop;
+  const Barrier barrier(5);
+  Lines kinds;
+  run_five(loop, [&]() -> Coroutine<> {
+    co_await barrier.wait();
+    kinds.push_back(kind(barrier));
+  });
+  Lines expected(4, "[draining, waiters:0/5]>");
+  expected.push_back("[filling, waiters:0/5]>");
+  BOOST_TEST(kinds == expected, boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(newcomers_wait_while_the_last_round_drains_rule_94) {
@@ -237,6 +269,146 @@ BOOST_AUTO_TEST_CASE(reset_while_a_round_drains_breaks_those_who_are_still_insid
   BOOST_TEST(r.lines == Lines({"c2", "a" + broken, "b" + broken}),
              boost::test_tools::per_element());
   BOOST_TEST(kind(r.barrier) == "[filling, waiters:0/3]>");
+}
+
+BOOST_AUTO_TEST_CASE(abort_without_anybody_inside_breaks_it_all_the_same) {
+  Loop loop;
+  const Barrier barrier(1);
+  loop.run_until_complete(barrier.abort());
+  BOOST_TEST(kind(barrier) == "[broken]>");
+}
+
+BOOST_AUTO_TEST_CASE(reset_when_some_have_left_breaks_the_rest) {
+  Loop loop;
+  const Barrier barrier(5);
+  int left = 0;
+  int shut_in = 0;
+  run_five(loop, [&]() -> Coroutine<> {
+    const int index = co_await try_wait(barrier);
+    if (index < 0)
+      ++shut_in;
+    else if (++left == 3)
+      co_await barrier.reset();
+  });
+  BOOST_TEST(shut_in == 2);
+  BOOST_TEST(kind(barrier) == "[filling, waiters:0/5]>");
+}
+
+BOOST_AUTO_TEST_CASE(reset_when_some_have_left_and_come_again_breaks_only_those_inside) {
+  Loop loop;
+  const Barrier barrier(5);
+  int left = 0;
+  int shut_in = 0;
+  int shut_out = 0;
+  run_five(loop, [&]() -> Coroutine<> {
+    const int index = co_await try_wait(barrier);
+    if (index < 0) {
+      ++shut_in;
+      co_await barrier.wait();
+    } else if (++left > 2) {
+      co_await barrier.reset();
+      co_await barrier.wait();
+    } else {
+      const int again = co_await try_wait(barrier);
+      if (again < 0) ++shut_out;
+    }
+  });
+  BOOST_TEST(shut_in == 2);
+  BOOST_TEST(shut_out == 0);
+  BOOST_TEST(kind(barrier) == "[filling, waiters:0/5]>");
+}
+
+BOOST_AUTO_TEST_CASE(those_whom_a_reset_sent_away_may_come_again_at_once) {
+  Round r(5);
+  int sent_away = 0;
+  const auto visitor = [&]() -> Coroutine<> {
+    const int index = co_await try_wait(r.barrier);
+    if (index < 0) ++sent_away;
+    co_await r.visit("again ");
+  };
+  for (int i = 0; i != 4; ++i) r.tasks.push_back(r.loop.create_task(visitor()));
+  const auto reset = r.loop.create_task(r.barrier.reset());
+  r.loop.pass(1);
+  const auto fifth = r.come("fifth ");
+  r.loop.pass(8);
+  BOOST_TEST(sent_away == 4);
+  BOOST_TEST(r.lines == Lines({"again 4", "again 0", "fifth 1", "again 2", "again 3"}),
+             boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(reset_by_the_last_to_leave_disturbs_nobody) {
+  Loop loop;
+  const Barrier barrier(5);
+  int left = 0;
+  int second = 0;
+  int third = 0;
+  run_five(loop, [&]() -> Coroutine<> {
+    co_await barrier.wait();
+    if (++left == 5) {
+      co_await barrier.reset();
+      co_await barrier.wait();
+    } else {
+      const int index = co_await try_wait(barrier);
+      if (index >= 0) ++second;
+    }
+    co_await barrier.wait();
+    ++third;
+  });
+  BOOST_TEST(second == 4);
+  BOOST_TEST(third == 5);
+  BOOST_TEST(kind(barrier) == "[filling, waiters:0/5]>");
+}
+
+BOOST_AUTO_TEST_CASE(abort_when_some_have_left_breaks_those_inside_and_outside) {
+  Loop loop;
+  const Barrier barrier(5);
+  int left = 0;
+  int shut_in = 0;
+  int shut_out = 0;
+  run_five(loop, [&]() -> Coroutine<> {
+    const int index = co_await try_wait(barrier);
+    if (index < 0) {
+      ++shut_in;
+    } else if (++left > 2) {
+      co_await barrier.abort();
+    } else {
+      const int again = co_await try_wait(barrier);
+      if (again < 0) ++shut_out;
+    }
+  });
+  BOOST_TEST(shut_in == 2);
+  BOOST_TEST(shut_out == 2);
+  BOOST_TEST(kind(barrier) == "[broken]>");
+}
+
+BOOST_AUTO_TEST_CASE(one_that_aborts_sends_all_others_to_where_they_reset_it) {
+  Loop loop;
+  const Barrier barrier(5);
+  const Barrier aside(5);
+  int passed = 0;
+  int sent_away = 0;
+  int at_the_end = 0;
+  run_five(loop, [&]() -> Coroutine<> {
+    int index = co_await try_wait(barrier);
+    if (index == 2) {
+      co_await barrier.abort();
+    } else {
+      if (index >= 0) index = co_await try_wait(barrier);
+      ++(index < 0 ? sent_away : passed);
+    }
+    const int place = co_await aside.wait();
+    if (place == 2) {
+      BOOST_TEST(kind(barrier) == "[broken]>");
+      co_await barrier.reset();
+    }
+    co_await aside.wait();
+    co_await barrier.wait();
+    ++at_the_end;
+  });
+  BOOST_TEST(passed == 0);
+  BOOST_TEST(sent_away == 4);
+  BOOST_TEST(at_the_end == 5);
+  BOOST_TEST(kind(barrier) == "[filling, waiters:0/5]>");
 }
 
 BOOST_AUTO_TEST_CASE(works_in_wait_for) {

@@ -85,6 +85,8 @@ BOOST_AUTO_TEST_CASE(what_needs_the_lock_refuses_without_it) {
              "RuntimeError('cannot wait on un-acquired lock')");
   BOOST_TEST(loop.run([&] { return ending(condition.wait_for([] { return false; })); }).what() ==
              "RuntimeError('cannot wait on un-acquired lock')");
+  BOOST_TEST(loop.run_until_complete(condition.wait_for([] { return 3; })) == 3,
+             "no wait, no lock");
   BOOST_TEST(thrown_by([&] { condition.notify(); }) ==
              "RuntimeError('cannot notify on un-acquired lock')");
   BOOST_TEST(thrown_by([&] { condition.notify_all(); }) ==
@@ -127,6 +129,32 @@ BOOST_AUTO_TEST_CASE(notify_keeps_the_lock_and_the_woken_stand_in_line_for_it_ru
   w.release();
   BOOST_TEST(w.lines == Lines({"a", "b"}), boost::test_tools::per_element());
   BOOST_TEST(!w.condition.locked());
+}
+
+BOOST_AUTO_TEST_CASE(the_lock_goes_from_one_to_the_next_one_pass_after_each_release_rule_89) {
+  Loop loop;
+  const Condition condition;
+  Lines lines;
+  const auto keeps_the_lock = [&](std::string name) -> Coroutine<> {
+    co_await condition.acquire();
+    co_await condition.wait();
+    lines.push_back(name);
+  };
+  std::vector<Task<>> tasks;
+  for (const char* name : {"a", "b", "c"}) tasks.push_back(loop.create_task(keeps_the_lock(name)));
+  loop.pass();
+  loop.run_until_complete(condition.acquire());
+  const std::vector<std::size_t> notified{1, 2, 0};
+  for (std::size_t round = 0; round != notified.size(); ++round) {
+    condition.notify(notified[round]);
+    loop.pass();
+    BOOST_TEST(lines.size() == round);
+    condition.release();
+    loop.pass(1);
+    BOOST_TEST(lines.size() == round + 1);
+    BOOST_TEST(condition.locked());
+  }
+  BOOST_TEST(lines == Lines({"a", "b", "c"}), boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(notify_counts_those_it_wakes_rule_89) {
@@ -173,7 +201,7 @@ BOOST_AUTO_TEST_CASE(a_cancelled_task_has_the_lock_before_it_throws_rule_88) {
   w.release();
   BOOST_TEST(w.lines == Lines{"a!CancelledError('first')"}, boost::test_tools::per_element());
   BOOST_TEST(w.tasks[0].cancelled());
-  BOOST_TEST(!w.condition.locked());
+  BOOST_TEST(kind(w.condition) == "[unlocked]>");
 }
 
 BOOST_AUTO_TEST_CASE(a_task_cancelled_again_and_again_throws_the_last_one_rule_88) {
@@ -216,6 +244,58 @@ BOOST_AUTO_TEST_CASE(cancelled_when_the_lock_was_handed_over_passes_both_on_rule
   w.loop.pass(8);
   BOOST_TEST(w.lines == Lines({"a!CancelledError()", "b"}), boost::test_tools::per_element());
   BOOST_TEST(!w.condition.locked());
+}
+
+BOOST_AUTO_TEST_CASE(cancelled_in_the_pass_of_the_release_it_has_the_lock_all_the_same_rule_88) {
+  for (const bool cancel_first : {true, false}) {
+    Waiting w("a");
+    w.notify();
+    w.loop.call_soon([&] { cancel_first ? (void)w.tasks[0].cancel() : w.condition.release(); });
+    w.loop.call_soon([&] { cancel_first ? w.condition.release() : (void)w.tasks[0].cancel(); });
+    w.loop.pass(8);
+    BOOST_TEST(w.lines == Lines{"a!CancelledError()"}, boost::test_tools::per_element());
+    BOOST_TEST(!w.condition.locked());
+  }
+}
+
+BOOST_AUTO_TEST_CASE(wait_for_lets_the_cancelled_error_out_as_it_is_rule_88) {
+  for (const bool notified : {false, true}) {
+    Loop loop;
+    const Condition condition;
+    bool wake = false;
+    std::exception_ptr raised;
+    const auto waits = [&]() -> Coroutine<> {
+      const auto guard = co_await condition.scoped();
+      try {
+        co_await condition.wait_for([&] { return wake; });
+      } catch (const CancelledError&) {
+        raised = std::current_exception();
+        throw;
+      }
+    };
+    const auto task = loop.create_task(waits());
+    loop.pass();
+    loop.run_until_complete(condition.acquire());
+    if (notified) {
+      wake = true;
+      condition.notify();
+      loop.pass();  // now it stands in line for the lock
+    }
+    task.cancel("foo");
+    condition.release();
+    const Ending end = loop.run([&] { return ending(task); });
+    BOOST_TEST(end.what() == "CancelledError('foo')");
+    BOOST_TEST((end.error == raised));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(works_in_wait_for) {
+  Loop loop;
+  const Condition condition;
+  loop.run_until_complete(condition.acquire());
+  const Ending end = loop.run([&] { return ending(asyncio::wait_for(condition.wait(), 1)); });
+  BOOST_TEST(end.what() == "TimeoutError()");
+  BOOST_TEST(kind(condition) == "[locked]>");
 }
 
 BOOST_AUTO_TEST_CASE(wait_for_does_not_wait_if_the_predicate_is_true_rule_90) {

@@ -55,6 +55,19 @@ BOOST_AUTO_TEST_CASE(set_wakes_all_in_order_of_arrival_one_pass_later_rules_83_8
              boost::test_tools::per_element());
 }
 
+BOOST_AUTO_TEST_CASE(a_newcomer_does_not_wait_for_those_who_were_woken_rule_87) {
+  Loop loop;
+  const Event event;
+  Lines lines;
+  const auto first = loop.create_task(note(event, lines, "first"));
+  loop.pass();
+  const auto newcomer = loop.create_task(note(event, lines, "newcomer"));
+  event.set();
+  const std::string next = '@' + std::to_string(loop.passes() + 1);
+  loop.pass();
+  BOOST_TEST(lines == Lines({"newcomer" + next, "first" + next}), boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(a_woken_task_goes_on_though_the_flag_was_cleared_rule_87) {
   Loop loop;
   const Event event;
@@ -62,10 +75,11 @@ BOOST_AUTO_TEST_CASE(a_woken_task_goes_on_though_the_flag_was_cleared_rule_87) {
   loop.pass();
   event.set();
   event.clear();
-  loop.pass();
+  BOOST_TEST(kind(event) == "[unset, waiters:1]>");
+  loop.pass(1);
   BOOST_TEST_REQUIRE(task.done());
   BOOST_TEST(task.result());
-  BOOST_TEST(!event.is_set());
+  BOOST_TEST(kind(event) == "[unset]>");
 }
 
 BOOST_AUTO_TEST_CASE(clear_makes_tasks_wait_again) {
@@ -79,8 +93,10 @@ BOOST_AUTO_TEST_CASE(clear_makes_tasks_wait_again) {
   BOOST_TEST(!task.done());
   event.set();
   event.set();
-  loop.pass();
+  BOOST_TEST(kind(event) == "[set, waiters:1]>");
+  loop.pass(1);
   BOOST_TEST(task.done());
+  BOOST_TEST(kind(event) == "[set]>");
 }
 
 BOOST_AUTO_TEST_CASE(a_cancelled_task_leaves_the_line_and_wakes_nobody) {

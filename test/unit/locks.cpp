@@ -4,6 +4,8 @@
 #include <asyncio/locks.hpp>
 
 #include <string>
+#include <tuple>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -28,6 +30,13 @@ std::string shape(std::string repr) {
   if (at == std::string::npos) return repr;
   return repr.erase(at + 3, repr.find(' ', at + 4) - at - 3);
 }
+
+// What Python refuses at run time, with a TypeError, does not compile.
+template <class... Primitive>
+constexpr bool takes_no_loop_and_is_not_awaitable =
+    ((!std::is_constructible_v<Primitive, EventLoop&> && !Awaitable<Primitive>)&&...);
+static_assert(takes_no_loop_and_is_not_awaitable<Lock, Event, Condition, Semaphore,
+                                                 BoundedSemaphore, Barrier>);
 
 }  // namespace
 
@@ -66,15 +75,17 @@ BOOST_AUTO_TEST_CASE(b2_the_hand_over_takes_one_pass) {
     const Lock lock;
     co_await lock.acquire();
     std::uint64_t acquired = 0;
-    const auto waiter = create_task([&]() -> Coroutine<> {
-      co_await lock.acquire();
+    const auto waiter = create_task([&]() -> Coroutine<bool> {
+      const bool got_it = co_await lock.acquire();
       acquired = loop.passes();
+      co_return got_it;
     });
     co_await asyncio::sleep(0);
     const auto released = loop.passes();
     lock.release();
     BOOST_TEST(!lock.locked(), "rule 84: the waiter takes it when it runs");
-    co_await waiter;
+    const bool got_it = co_await waiter;
+    BOOST_TEST(got_it);
     BOOST_TEST(acquired - released == 1u);
     BOOST_TEST(lock.locked());
   });
@@ -114,6 +125,21 @@ BOOST_AUTO_TEST_CASE(a_guard_releases_when_the_scope_is_left_by_an_exception) {
     const Ending end = co_await ending(body());
     BOOST_TEST(end.what() == "ValueError('x')");
     BOOST_TEST(!lock.locked());
+  });
+}
+
+using Scoped = std::tuple<Lock, Condition, Semaphore, BoundedSemaphore>;
+BOOST_AUTO_TEST_CASE_TEMPLATE(scoped_holds_each_of_them_across_suspensions, Primitive, Scoped) {
+  Loop loop;
+  const Primitive primitive;
+  loop.run([&]() -> Coroutine<> {
+    {
+      const auto guard = co_await primitive.scoped();
+      BOOST_TEST(primitive.locked());
+      co_await asyncio::sleep(1);
+      BOOST_TEST(primitive.locked());
+    }
+    BOOST_TEST(!primitive.locked());
   });
 }
 
@@ -200,6 +226,28 @@ BOOST_AUTO_TEST_CASE(rule_85_one_that_is_cancelled_after_it_was_chosen_wakes_the
     BOOST_TEST(!lock.locked());
   });
   BOOST_TEST(log == Lines({"c"}), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(rule_85_a_release_that_meets_a_cancelled_waiter_wakes_one_other) {
+  Loop loop;
+  Lines log;
+  loop.run([&]() -> Coroutine<> {
+    const Lock lock;
+    co_await lock.acquire();
+    const auto b = create_task(holder(lock, log, "b"));
+    const auto c = create_task(holder(lock, log, "c", 9));
+    const auto d = create_task(holder(lock, log, "d"));
+    co_await asyncio::sleep(0);
+    b.cancel();
+    lock.release();
+    const Ending end = co_await ending(b);
+    BOOST_TEST(end.what() == "CancelledError()");
+    co_await asyncio::sleep(0);
+    BOOST_TEST(log == Lines({"c"}), boost::test_tools::per_element());
+    BOOST_TEST(shape(to_string(lock)) == "<asyncio.locks.Lock object at [locked, waiters:1]>");
+    co_await d;
+    BOOST_TEST(!lock.locked());
+  });
 }
 
 BOOST_AUTO_TEST_CASE(rule_85_one_that_is_cancelled_while_the_lock_is_held_wakes_nobody) {

@@ -111,23 +111,72 @@ BOOST_AUTO_TEST_CASE(after_a_wait_those_who_had_to_let_others_go_first_have_thei
   };
   const auto a = w.loop.create_task(acquire("a"));
   w.loop.pass();
-  const auto b = w.loop.create_task(acquire("b"));  // its first step comes ahead of a's
-  w.semaphore.release();
-  w.semaphore.release();
-  const std::uint64_t now = w.loop.passes();
+  const auto b = w.loop.create_task(acquire("b"));  // their first steps come ahead of a's
+  const auto c = w.loop.create_task(acquire("c"));
+  for (int i = 0; i != 3; ++i) w.semaphore.release();
+  BOOST_TEST(kind(w.semaphore) == "[locked, waiters:1]>");
+  const std::string next = std::to_string(w.loop.passes() + 1);
+  const std::string last = std::to_string(w.loop.passes() + 2);
   w.loop.pass();
-  BOOST_TEST(passes == Lines({'a' + std::to_string(now + 1), 'b' + std::to_string(now + 2)}),
+  BOOST_TEST(passes == Lines({'a' + next, 'b' + last, 'c' + last}),
+             boost::test_tools::per_element());
+  BOOST_TEST(kind(w.semaphore) == "[locked]>");
+}
+
+BOOST_AUTO_TEST_CASE(turns_go_round_in_the_order_of_arrival) {
+  Loop loop;
+  const Semaphore semaphore(1);
+  Lines lines;
+  const auto twice = [&](std::string name) -> Coroutine<> {
+    for (const char* turn : {"1", "2"}) {
+      const auto guard = co_await semaphore.scoped();
+      lines.push_back(name + turn);
+      co_await asyncio::sleep(1);
+    }
+  };
+  loop.run([&]() -> Coroutine<> { co_await asyncio::gather(twice("a"), twice("b"), twice("c")); });
+  BOOST_TEST(lines == Lines({"a1", "b1", "c1", "a2", "b2", "c2"}),
              boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(a_cancelled_task_leaves_the_line) {
-  Waiting w("ab");
-  w.tasks[0].cancel();
-  BOOST_TEST(kind(w.semaphore) == "[locked, waiters:2]>");
+BOOST_AUTO_TEST_CASE(one_who_comes_again_goes_behind_those_who_were_woken_rule_91) {
+  Waiting w("");
+  const auto again = [&]() -> Coroutine<> {
+    co_await w.semaphore.acquire();
+    w.lines.push_back("a");
+    w.semaphore.release();
+    co_await w.semaphore.acquire();
+    w.lines.push_back("a again");
+  };
+  const auto a = w.loop.create_task(again());
+  const auto b = w.loop.create_task(note(w.semaphore, w.lines, "b"));
+  w.loop.pass();
+  w.semaphore.release();
   w.semaphore.release();
   w.loop.pass();
-  BOOST_TEST(w.tasks[0].cancelled());
-  BOOST_TEST(w.lines == Lines{"b"}, boost::test_tools::per_element());
+  BOOST_TEST(w.lines == Lines({"a", "b", "a again"}), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(cancelled_tasks_leave_the_line) {
+  struct Case {
+    const char* names;
+    std::size_t cancelled;  // so many of the first
+    int releases;
+    unsigned passes;  // between the cancellations and the releases
+    Lines expected;
+  };
+  for (const Case& test : {Case{"ab", 1, 1, 0, {"b"}}, Case{"abcd", 2, 1, 0, {"c"}},
+                           Case{"abc", 1, 2, 1, {"b", "c"}}}) {
+    Waiting w(test.names);
+    for (std::size_t i = 0; i != test.cancelled; ++i) w.tasks[i].cancel();
+    BOOST_TEST(kind(w.semaphore) == "[locked, waiters:" + std::to_string(w.tasks.size()) + "]>");
+    w.loop.pass(test.passes);
+    for (int i = 0; i != test.releases; ++i) w.semaphore.release();
+    w.loop.pass(2);
+    BOOST_TEST(w.lines == test.expected, boost::test_tools::per_element());
+    BOOST_TEST(w.tasks[test.cancelled - 1].cancelled());
+    BOOST_TEST(w.semaphore.locked());
+  }
 }
 
 BOOST_AUTO_TEST_CASE(the_cancelled_do_not_count_as_a_line_rule_91) {

@@ -87,6 +87,19 @@ BOOST_AUTO_TEST_CASE(to_thread_keeps_and_moves_its_arguments) {
   }());
 }
 
+BOOST_AUTO_TEST_CASE(to_thread_calls_once_each_of_many_at_a_time) {
+  EventLoop loop;
+  std::atomic<int> calls = 0;
+  loop.run_until_complete([&]() -> Coroutine<> {
+    co_await to_thread([&] { ++calls; });
+    BOOST_TEST(calls == 1);
+    std::vector<Coroutine<>> ten;
+    for (int i = 0; i != 10; ++i) ten.push_back(to_thread([&] { ++calls; }));
+    co_await gather(std::move(ten));
+    BOOST_TEST(calls == 11);
+  }());
+}
+
 BOOST_AUTO_TEST_CASE(to_thread_does_nothing_before_it_is_awaited) {
   EventLoop loop;
   bool ran = false;

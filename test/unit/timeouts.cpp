@@ -7,8 +7,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include <boost/test/unit_test.hpp>
+
+#include <asyncio/taskgroups.hpp>
 
 #include "on_virtual_time.hpp"
 
@@ -42,9 +45,12 @@ BOOST_AUTO_TEST_CASE(b2_a_past_deadline_and_a_body_that_blocks_take_two_passes) 
 BOOST_AUTO_TEST_CASE(b2_a_past_deadline_and_a_bare_yield_take_one_pass) {
   Loop loop;
   loop.run([&]() -> Coroutine<> {
-    const Ending end = co_await within(0, []() -> Coroutine<> { co_await asyncio::sleep(0); });
-    BOOST_TEST(end.passes == 1u);
-    BOOST_TEST(end.what() == "TimeoutError()");
+    for (const double delay : {0, -11}) {
+      const Ending end =
+          co_await within(delay, []() -> Coroutine<> { co_await asyncio::sleep(0); });
+      BOOST_TEST(end.passes == 1u);
+      BOOST_TEST(end.what() == "TimeoutError()");
+    }
   });
 }
 
@@ -96,7 +102,11 @@ BOOST_AUTO_TEST_CASE(rule_74_a_body_in_time_gives_its_value_and_the_timer_goes) 
 BOOST_AUTO_TEST_CASE(rule_74_without_a_delay_there_is_no_limit) {
   Loop loop;
   loop.run([&]() -> Coroutine<> {
-    const Ending end = co_await within(std::nullopt, [] { return sleeps(1e6, 0); });
+    const Ending end = co_await within(std::nullopt, [](Timeout& scope) -> Coroutine<> {
+      BOOST_TEST(!scope.when());
+      co_await asyncio::sleep(1e6);
+      BOOST_TEST(!scope.expired());
+    });
     BOOST_TEST(end.what() == "None");
   });
 }
@@ -105,8 +115,7 @@ BOOST_AUTO_TEST_CASE(co9_timeout_at_takes_a_point_of_loop_time) {
   Loop loop;
   loop.run([&]() -> Coroutine<> {
     co_await asyncio::sleep(10);
-    const Ending late =
-        co_await ending(timeout_at(loop.time() + 2, [] { return sleeps(100, 0); }));
+    const Ending late = co_await ending(timeout_at(loop.time() + 2, [] { return sleeps(100, 0); }));
     BOOST_TEST(late.what() == "TimeoutError()");
     BOOST_TEST((loop.time() == 12));
     const Ending past = co_await ending(timeout_at(TimePoint(1), [] { return sleeps(100, 0); }));
@@ -196,14 +205,76 @@ BOOST_AUTO_TEST_CASE(rule_75_when_both_expire_in_one_pass_the_outer_wins) {
   Loop loop;
   loop.run([&]() -> Coroutine<> {
     std::string inner;
-    const Ending outer = co_await within(1, [&]() -> Coroutine<> {
-      const Ending end = co_await within(1, [] { return sleeps(10, 0); });
+    const Ending outer = co_await within(1, [&](Timeout& first) -> Coroutine<> {
+      const Ending end = co_await within(1, [&](Timeout& second) -> Coroutine<> {
+        const Ending sleep = co_await ending(asyncio::sleep(10));
+        BOOST_TEST(first.expired());
+        BOOST_TEST(second.expired());
+        std::rethrow_exception(sleep.error);
+      });
       inner = end.what();
       std::rethrow_exception(end.error);
     });
     BOOST_TEST(inner == "CancelledError()");
     BOOST_TEST(outer.what() == "TimeoutError()");
     BOOST_TEST(current_task().cancelling() == 0);
+  });
+}
+
+BOOST_AUTO_TEST_CASE(rule_75_a_scope_within_one_that_has_expired_has_its_own_timeout) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    std::string cleanup;
+    const Ending outer = co_await within(1, [&]() -> Coroutine<> {
+      const Ending work = co_await ending(asyncio::sleep(10));
+      const Ending end = co_await within(1, [] { return sleeps(10, 0); });
+      cleanup = end.what();
+      std::rethrow_exception(work.error);
+    });
+    BOOST_TEST(cleanup == "TimeoutError()");
+    BOOST_TEST(outer.what() == "TimeoutError()");
+    BOOST_TEST((loop.time() == 2));
+  });
+}
+
+BOOST_AUTO_TEST_CASE(rule_75_a_task_that_cancels_itself_within_the_scope_is_cancelled) {
+  Loop loop;
+  for (const bool cancelled_before : {false, true}) {
+    const auto task = loop.create_task([&]() -> Coroutine<> {
+      if (cancelled_before) {
+        current_task().cancel();
+        const Ending swallowed = co_await ending(asyncio::sleep(10));
+      }
+      co_await timeout(10, [](Timeout& scope) -> Coroutine<> {
+        current_task().cancel("self");
+        const Ending sleep = co_await ending(asyncio::sleep(20));
+        BOOST_TEST(!scope.expired());
+        std::rethrow_exception(sleep.error);
+      });
+    });
+    BOOST_TEST(loop.run([&] { return ending(task); }).what() == "CancelledError('self')");
+  }
+  BOOST_TEST((loop.time() == 0));
+}
+
+BOOST_AUTO_TEST_CASE(rule_75_an_error_in_a_task_group_within_the_scope_comes_out_of_it) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    const Ending end = co_await within(1, [] {
+      return task_group([](TaskGroup& group) -> Coroutine<> {
+        (void)group.create_task([]() -> Coroutine<> {
+          const Ending interrupted = co_await ending(asyncio::sleep(2));
+          throw ValueError("cleanup");
+        });
+        co_await asyncio::sleep(2);
+      });
+    });
+    const auto* group = exception_cast<ExceptionGroup>(end.error);
+    BOOST_TEST_REQUIRE(group);
+    BOOST_TEST_REQUIRE(group->exceptions().size() == 1u);
+    BOOST_TEST(repr(group->exceptions()[0]) == "ValueError('cleanup')");
+    BOOST_TEST(current_task().cancelling() == 0);
+    co_await asyncio::sleep(0);
   });
 }
 
@@ -268,6 +339,46 @@ BOOST_AUTO_TEST_CASE(rule_76_the_deadline_may_be_moved) {
   BOOST_TEST(loop.idle());
 }
 
+BOOST_AUTO_TEST_CASE(rule_76_others_may_move_the_deadline_while_the_body_sleeps) {
+  Loop loop;
+  Timeout* scope = nullptr;
+  const auto task = loop.create_task([&]() -> Coroutine<> {
+    co_await timeout_at(TimePoint(10), [&](Timeout& own) -> Coroutine<> {
+      scope = &own;
+      const Ending sleep = co_await ending(asyncio::sleep(50));
+      BOOST_TEST(!own.expired());
+      std::rethrow_exception(sleep.error);
+    });
+  });
+  loop.run([&]() -> Coroutine<> {
+    co_await asyncio::sleep(1);
+    BOOST_TEST((scope->when() == TimePoint(10)));
+    scope->reschedule(TimePoint(30));
+    BOOST_TEST((scope->when() == TimePoint(30)));
+    co_await asyncio::sleep(20);
+    scope->reschedule(std::nullopt);
+    BOOST_TEST(!scope->when());
+    co_await asyncio::sleep(20);
+  });
+  task.cancel();
+  loop.pass();
+  BOOST_TEST(task.cancelled());
+}
+
+BOOST_AUTO_TEST_CASE(the_deadline_is_printed_in_milliseconds_as_in_python) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    for (const auto& [when, text] : {std::pair(12.3456, "12.346"), std::pair(2.0, "2.0"),
+                                     std::pair(0.0004, "0.0"), std::pair(1e6 + 0.1, "1000000.1")}) {
+      Timeout scope{TimePoint(when)};
+      scope.enter();
+      BOOST_TEST(to_string(scope) == std::string("<Timeout [active] when=") + text + '>');
+      scope.exit(nullptr);
+    }
+    co_return;
+  });
+}
+
 BOOST_AUTO_TEST_CASE(rule_76_wrong_states_are_runtime_errors) {
   Loop loop;
   loop.run([&]() -> Coroutine<> {
@@ -313,13 +424,13 @@ BOOST_AUTO_TEST_CASE(rule_76_after_the_expiry_the_deadline_stays) {
 
 BOOST_AUTO_TEST_CASE(rule_74_it_needs_a_task) {
   Loop loop;
+  Timeout scope(std::nullopt);
   std::string text;
-  loop.call_soon([&] {
-    Timeout scope(std::nullopt);
-    text = thrown_by([&] { scope.enter(); });
-  });
+  loop.call_soon([&] { text = thrown_by([&] { scope.enter(); }); });
   loop.pass();
   BOOST_TEST(text == "RuntimeError('Timeout should be used inside a task')");
+  BOOST_TEST(thrown_by([&] { scope.reschedule(TimePoint(1)); }) ==
+             "RuntimeError('Timeout has not been entered')");
 }
 
 BOOST_AUTO_TEST_CASE(the_callable_lives_until_it_is_done) {
@@ -342,9 +453,7 @@ BOOST_AUTO_TEST_CASE(nothing_is_left_behind_wherever_it_is_cancelled) {
   cancel_everywhere([](Loop&) -> Coroutine<> {
     const Counted local;
     const Counted value = co_await timeout(5, [] { return counted(1); });
-    const Ending late = co_await within(1, [] {
-      return timeout(2, [] { return counted(9); });
-    });
+    const Ending late = co_await within(1, [] { return timeout(2, [] { return counted(9); }); });
     if (isinstance<CancelledError>(late.error)) std::rethrow_exception(late.error);
     const Ending at_once = co_await within(0, [] { return counted(9); });
     if (isinstance<CancelledError>(at_once.error)) std::rethrow_exception(at_once.error);

@@ -110,6 +110,21 @@ BOOST_AUTO_TEST_CASE(rule_71_a_pending_future_with_timeout_zero_is_cancelled) {
   });
 }
 
+BOOST_AUTO_TEST_CASE(rule_71_with_timeout_zero_a_running_task_is_cancelled_and_waited_for) {
+  for (const double limit : {0, -1}) {
+    Loop loop;
+    loop.run([&]() -> Coroutine<> {
+      const auto task = create_task(lingers(3));
+      co_await asyncio::sleep(1);
+      const Ending end = co_await ending(wait_for(task, limit));
+      BOOST_TEST(end.what() == "TimeoutError()");
+      BOOST_TEST(type_name(cause(end.error)) == "CancelledError");
+      BOOST_TEST(task.cancelled());
+      BOOST_TEST((loop.time() == 4));
+    });
+  }
+}
+
 BOOST_AUTO_TEST_CASE(rule_71_with_timeout_zero_a_result_that_comes_in_spite_of_it_counts) {
   Loop loop;
   loop.run([&]() -> Coroutine<> {
@@ -131,6 +146,10 @@ BOOST_AUTO_TEST_CASE(rule_70_the_result_in_time) {
     BOOST_TEST(value == 3);
     auto owned = co_await wait_for(asyncio::sleep(1, std::make_unique<int>(7)), 5);
     BOOST_TEST(*owned == 7);
+    const Future<int> future;
+    loop.call_soon([future] { future.set_result(4); });
+    const int of_future = co_await wait_for(future, 5);
+    BOOST_TEST(of_future == 4);
     const Ending end = co_await ending(wait_for(fails_after(1, "x"), 5));
     BOOST_TEST(end.what() == "ValueError('x')");
   });
@@ -175,18 +194,80 @@ BOOST_AUTO_TEST_CASE(rule_70_a_result_that_comes_in_spite_of_the_cancellation_co
 }
 
 BOOST_AUTO_TEST_CASE(rule_70_cancelling_the_caller_cancels_the_awaitable) {
+  for (const std::optional<Duration> limit :
+       {std::optional<Duration>(60), std::optional<Duration>()}) {
+    Loop loop;
+    loop.run([&]() -> Coroutine<> {
+      const auto inner = create_task(sleeps(100, 0));
+      const auto caller = create_task(wait_for(inner, limit));
+      co_await asyncio::sleep(0);
+      caller.cancel("enough");
+      const Ending end = co_await ending(caller);
+      BOOST_TEST(end.what() == "CancelledError('enough')");
+      BOOST_TEST(inner.cancelled());
+      BOOST_TEST((loop.time() == 0));
+    });
+    BOOST_TEST(loop.idle());
+  }
+}
+
+BOOST_AUTO_TEST_CASE(rule_70_a_result_in_spite_of_the_callers_cancellation_counts) {
   Loop loop;
   loop.run([&]() -> Coroutine<> {
-    const auto inner = create_task(sleeps(10, 0));
-    const auto caller = create_task(
-        [](Task<int> inner) -> Coroutine<> { co_await wait_for(inner, 5); }, inner);
+    const auto caller = create_task(wait_for(stubborn(), 5));
     co_await asyncio::sleep(0);
-    caller.cancel("enough");
-    const Ending end = co_await ending(caller);
-    BOOST_TEST(end.what() == "CancelledError('enough')");
-    BOOST_TEST(inner.cancelled());
+    caller.cancel();
+    const std::string value = co_await caller;
+    BOOST_TEST(value == "value");
+    BOOST_TEST(caller.cancelling() == 1);
   });
-  BOOST_TEST(loop.idle());
+}
+
+BOOST_AUTO_TEST_CASE(rule_70_cancelled_in_the_pass_in_which_the_task_ends_the_caller_is_cancelled) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    const auto inner = create_task(returns(4));
+    bool went_on = false;
+    const auto caller = create_task([&]() -> Coroutine<> {
+      co_await wait_for(inner, 100);
+      co_await asyncio::sleep(1);
+      went_on = true;
+    });
+    co_await asyncio::sleep(0);
+    caller.cancel();
+    const Ending end = co_await ending(caller);
+    BOOST_TEST(end.what() == "CancelledError()");
+    BOOST_TEST(!went_on);
+    const int value = co_await inner;
+    BOOST_TEST(value == 4);
+  });
+}
+
+BOOST_AUTO_TEST_CASE(a_shielded_task_goes_on_after_the_timeout) {
+  for (const double limit : {0, 1}) {
+    Loop loop;
+    loop.run([&]() -> Coroutine<> {
+      const auto inner = create_task(sleeps(2, 6));
+      const Future<int> shielded = shield(inner);
+      const Ending end = co_await ending(wait_for(shielded, limit));
+      BOOST_TEST(end.what() == "TimeoutError()");
+      BOOST_TEST(shielded.cancelled());
+      BOOST_TEST((loop.time() == limit));
+      const int value = co_await inner;
+      BOOST_TEST(value == 6);
+      BOOST_TEST(inner.cancelling() == 0);
+    });
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_shielded_task_without_limit_is_waited_for) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    const auto inner = create_task(sleeps(2, 6));
+    const int value = co_await wait_for(shield(inner), std::nullopt);
+    BOOST_TEST(value == 6);
+    BOOST_TEST(inner.done());
+  });
 }
 
 BOOST_AUTO_TEST_CASE(rule_75_nested_the_shorter_one_wins) {

@@ -19,6 +19,8 @@ class HeapQ {
   bool empty() const noexcept { return elements_.empty(); }
   std::size_t size() const noexcept { return elements_.size(); }
   const T& top() const noexcept { return elements_.front(); }
+  /// All of them, as they lie in the heap.
+  const std::vector<T>& elements() const noexcept { return elements_; }
 
   // Comparisons come first: if one throws, nothing has changed.
 
