@@ -64,10 +64,6 @@ std::string address_of(const void* object) {
 
 }  // namespace
 
-std::string repr_object(const std::type_info& type, const void* object) {
-  return std::string("<") + class_name(type) + " object at " + address_of(object) + '>';
-}
-
 std::string QueueBase::repr() const {
   std::string text =
       std::string("<") + name_ + " at " + address_of(this) + " maxsize=" + std::to_string(maxsize_);

@@ -33,14 +33,15 @@ struct Accepted {
 };
 
 /// POSIX. The errno, or 0. Asio's accept would let child processes inherit the descriptor.
-int accept(NativeSocket listener, Accepted& accepted) {
+int accept(const TransportSocket& listener, Accepted& accepted) {
   SockAddr address;
 #ifdef __linux__
-  const int descriptor =
-      ::accept4(listener, address.data(), &address.length(), SOCK_NONBLOCK | SOCK_CLOEXEC);
+  const int descriptor = ::accept4(listener.fileno(), address.data(), &address.length(),
+                                   SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (descriptor < 0) return errno;
+  accepted.socket = Socket(descriptor, listener.family(), listener.type(), listener.proto());
 #else
-  const int descriptor = ::accept(listener, address.data(), &address.length());
-#endif
+  const int descriptor = ::accept(listener.fileno(), address.data(), &address.length());
   if (descriptor < 0) return errno;
   try {
     accepted.socket = Socket(descriptor);
@@ -48,6 +49,7 @@ int accept(NativeSocket listener, Accepted& accepted) {
     ::close(descriptor);
     return error.errno_value();
   }
+#endif
   accepted.peer = to_address(address);
   return 0;
 }
@@ -93,7 +95,7 @@ class ServerState::Listener final : public ReadyNode {
     // One more than the kernel queues, so that a backlog of 0 works, too.
     for (int i = 0; i <= server_.backlog_; ++i) {
       Accepted accepted;
-      const int error = accept(view_.fileno(), accepted);
+      const int error = accept(view_, accepted);
       if (would_block(error)) break;
       if (error == ECONNABORTED) continue;  // it was gone before its turn
       if (error != 0) return failed(error);

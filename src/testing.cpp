@@ -83,17 +83,16 @@ constexpr unsigned aftermath = 20;  // passes for what the end of the body has s
 /// Runs the body in one loop after another, and notes what is wrong.
 class Trials {
  public:
-  Trials(const detail::MakeTask& make_task, const std::function<void(TestLoop&)>& check,
-         const std::function<void()>& check_closed)
-      : make_task_(make_task), check_(check), check_closed_(check_closed) {}
+  explicit Trials(const detail::Subject& subject) : subject_(subject) {}
 
   /// Cancels the body before that pass. False if it ended earlier.
   bool cancel_before(std::uint64_t pass) {
     place_ = "cancelled before pass " + std::to_string(pass);
     bool reached = false;
     {
-      TestLoop loop;
-      const AnyTask task = make_task_(loop);
+      const auto owner = subject_.make_loop();
+      TestLoop& loop = *owner;
+      const AnyTask task = subject_.make_task(loop);
       loop.before_pass(pass, [&] {
         note_stack(task);
         reached = task.cancel();
@@ -102,21 +101,21 @@ class Trials {
       if (!error.starts_with("CancelledError(")) add(error);
       loop.run_passes(aftermath);
       for (const std::string& leftover : loop.leftovers()) add("left behind: " + leftover);
-      if (check_) add(thrown_by([&] { check_(loop); }));
+      add(thrown_by([&] { subject_.check(loop); }));
     }
-    if (check_closed_) add(thrown_by(check_closed_));
+    if (subject_.check_closed) add(thrown_by(subject_.check_closed));
     return reached;
   }
   /// Closes the loop before that pass.
   void close_before(std::uint64_t pass) {
     place_ = "closed before pass " + std::to_string(pass);
     {
-      TestLoop loop;
-      const AnyTask task = make_task_(loop);
-      loop.run_passes(static_cast<unsigned>(pass - 1));
+      const auto loop = subject_.make_loop();
+      const AnyTask task = subject_.make_task(*loop);
+      loop->run_passes(static_cast<unsigned>(pass - 1));
       note_stack(task);
     }
-    if (check_closed_) add(thrown_by(check_closed_));
+    if (subject_.check_closed) add(thrown_by(subject_.check_closed));
   }
 
   std::vector<std::string> problems;
@@ -132,18 +131,14 @@ class Trials {
     if (!text.empty()) problems.push_back(place_ + ": " + text);
   }
 
-  const detail::MakeTask& make_task_;
-  const std::function<void(TestLoop&)>& check_;
-  const std::function<void()>& check_closed_;
+  const detail::Subject& subject_;
   std::string place_;
 };
 
 }  // namespace
 
-CancelReport detail::cancel_at_every_suspension(const MakeTask& make_task,
-                                                const std::function<void(TestLoop&)>& check,
-                                                const std::function<void()>& check_closed) {
-  Trials trials(make_task, check, check_closed);
+CancelReport detail::cancel_at_every_suspension(const Subject& subject) {
+  Trials trials(subject);
   std::uint64_t points = 0;
   while (trials.cancel_before(points + 1)) ++points;
   for (std::uint64_t pass = 1; pass <= points; ++pass) trials.close_before(pass);

@@ -19,10 +19,6 @@ inline constexpr double min_cancelled_timers_fraction = 0.5;
 inline constexpr double maximum_select_timeout = 24 * 3600;
 // In debug mode a callback that runs longer than this, in seconds, is named in a warning.
 inline constexpr double slow_callback_duration = 0.1;
-// Frames of a creation stack shown in debug mode: enough to find the caller, short enough to read.
-inline constexpr int debug_stack_depth = 10;
-// What one wake-up read takes from the self-pipe: more wake-ups than ever gather in one pass.
-inline constexpr std::size_t self_pipe_read_size = 4096;
 
 // ---- sockets and pipes ----
 
@@ -79,11 +75,5 @@ inline constexpr double thread_join_timeout = 300;
 inline constexpr std::size_t extra_threads = 4;
 // ...but not more than this on large machines.
 inline constexpr std::size_t max_threads = 32;
-
-// ---- names ----
-
-// Tasks without a name are called Task-1, Task-2, ... in the order of their creation.
-inline constexpr char task_name_prefix[] = "Task-";
-inline constexpr unsigned long long first_task_number = 1;
 
 }  // namespace asyncio::inline v1::constants

@@ -152,7 +152,7 @@ class FutureState : public FutureBase {
   }
 
  private:
-  std::string result_repr() const override { return repr_value(*value_); }
+  std::string result_repr() const override { return repr_value(*value_, true); }
   std::optional<Value> value_;
 };
 

@@ -14,40 +14,16 @@
 #include <memory>
 #include <ranges>
 #include <string>
-#include <string_view>
-#include <type_traits>
-#include <typeinfo>
 #include <utility>
 #include <vector>
 
-#include <asyncio/bytes.hpp>
 #include <asyncio/detail/heapq.hpp>
+#include <asyncio/detail/repr.hpp>
 #include <asyncio/locks.hpp>
 
 namespace asyncio::inline v1 {
 
 namespace detail {
-
-/// Python's repr of an object that has none of its own: `<Job object at 0x7f...>`.
-std::string repr_object(const std::type_info& type, const void* object);
-
-/// An item as it stands in the repr of its queue: numbers and strings as in Python, else what
-/// to_string() finds for it, else only where it is.
-template <class T>
-std::string repr_item(const T& item) {
-  if constexpr (std::same_as<T, bool>)
-    return item ? "True" : "False";
-  else if constexpr (std::is_integral_v<T>)
-    return std::to_string(item);
-  else if constexpr (std::is_floating_point_v<T>)
-    return repr_float(static_cast<double>(item));
-  else if constexpr (std::is_class_v<T> && std::convertible_to<const T&, std::string_view>)
-    return repr_str(item);
-  else if constexpr (requires { std::string(to_string(item)); })
-    return to_string(item);
-  else
-    return repr_object(typeid(T), std::addressof(item));
-}
 
 template <class Store, class T>
 concept shows_items = requires(const Store& store) {
@@ -148,7 +124,7 @@ class StoredQueue final : public QueueState<T> {
   std::string repr_items() const override {
     std::string text;
     if constexpr (shows_items<Store, T>) {
-      for (const T& item : store_.items()) text += (text.empty() ? "[" : ", ") + repr_item(item);
+      for (const T& item : store_.items()) text += (text.empty() ? "[" : ", ") + repr_value(item);
       text += ']';
     }
     return text;

@@ -8,9 +8,12 @@
 // One thread.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -69,10 +72,14 @@ struct CancelReport {
 };
 
 namespace detail {
-using MakeTask = std::function<AnyTask(TestLoop&)>;
-CancelReport cancel_at_every_suspension(const MakeTask& make_task,
-                                        const std::function<void(TestLoop&)>& check,
-                                        const std::function<void()>& check_closed);
+/// A body and its loop, without their types.
+struct Subject {
+  std::function<std::unique_ptr<TestLoop>()> make_loop;
+  std::function<AnyTask(TestLoop&)> make_task;
+  std::function<void(TestLoop&)> check;
+  std::function<void()> check_closed;
+};
+CancelReport cancel_at_every_suspension(const Subject& subject);
 }  // namespace detail
 
 /// Makes a loop and a task of `body(loop)` again and again. Cancels the task before its first step,
@@ -86,11 +93,23 @@ CancelReport cancel_at_every_suspension(const MakeTask& make_task,
 ///   const auto report = cancel_at_every_suspension(
 ///       [](TestLoop&) -> Coroutine<> { co_await transfer(); });
 ///   assert(report.problems.empty());
-template <class Body>
-CancelReport cancel_at_every_suspension(Body body, std::function<void(TestLoop&)> check = {},
+///
+/// The loops may be of a class of your own that is derived from TestLoop.
+template <std::derived_from<TestLoop> Loop = TestLoop, class Body>
+CancelReport cancel_at_every_suspension(Body body,
+                                        std::type_identity_t<std::function<void(Loop&)>> check = {},
                                         std::function<void()> check_closed = {}) {
   return detail::cancel_at_every_suspension(
-      [&](TestLoop& loop) { return AnyTask(loop.create_task(body(loop))); }, check, check_closed);
+      {.make_loop = [] { return std::make_unique<Loop>(); },
+       .make_task =
+           [&](TestLoop& loop) {
+             return AnyTask(loop.create_task(body(static_cast<Loop&>(loop))));
+           },
+       .check =
+           [&](TestLoop& loop) {
+             if (check) check(static_cast<Loop&>(loop));
+           },
+       .check_closed = std::move(check_closed)});
 }
 
 }  // namespace asyncio::inline v1::testing

@@ -148,6 +148,29 @@ Measured yield(std::uint64_t n) {
                [&] { loop.run_until_complete(yield_side_by_side(tasks, times)); });
 }
 
+Coroutine<> send_back(asyncio::Queue<int> from, asyncio::Queue<int> to, std::uint64_t times) {
+  for (std::uint64_t i = 0; i < times; ++i) {
+    const int ball = co_await from.get();
+    co_await to.put(ball);
+  }
+}
+
+Coroutine<> play(std::uint64_t times) {
+  const asyncio::Queue<int> there(1);
+  const asyncio::Queue<int> back(1);
+  const auto other = asyncio::create_task(send_back(there, back, times));
+  for (std::uint64_t i = 0; i < times; ++i) {
+    co_await there.put(1);
+    (void)co_await back.get();
+  }
+  co_await other;
+}
+
+Measured pingpong(std::uint64_t n) {
+  asyncio::EventLoop loop;
+  return timed(now, n, [&] { loop.run_until_complete(play(n)); });
+}
+
 Coroutine<int> nested(int depth) {
   if (depth == 0) co_return 0;
   const int below = co_await nested(depth - 1);
@@ -269,6 +292,7 @@ constexpr Workload workloads[] = {
     {"soon_chain_io", 10'000'000, soon_chain_io},
     {"soon_batch", 1'000'000, soon_batch},
     {"spawn_gather", 1'000'000, spawn_gather},
+    {"pingpong", 1'000'000, pingpong},
     {"yield", 10'000'000, yield},
     {"timer_cancel", 1'000'000, timer_cancel},
     {"timer_fire", 200'000, timer_fire},

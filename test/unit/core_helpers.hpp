@@ -4,6 +4,7 @@
 
 #include <asyncio/event_loop.hpp>
 #include <asyncio/logging.hpp>
+#include <asyncio/testing.hpp>
 #include <asyncio/wait.hpp>
 
 #include <memory>
@@ -14,24 +15,13 @@
 
 namespace core_tests {
 
-namespace detail {
-struct NeverStuck : asyncio::LoopObserver {
-  void waits_for_ever() override { throw std::logic_error("the loop would wait for ever"); }
-};
-}  // namespace detail
-
-/// A loop on virtual time. Waiting for nothing is an error: the test would hang.
-class VirtualLoop : detail::NeverStuck, public asyncio::EventLoop {
+/// A loop on virtual time, with the default exception handler.
+class VirtualLoop : public asyncio::testing::TestLoop {
  public:
-  VirtualLoop() : EventLoop(asyncio::LoopOptions{.clock = asyncio::Clock::virtual_time}) {
-    set_observer(this);
-  }
+  VirtualLoop() { set_exception_handler(nullptr); }
 
   /// One pass.
-  void pass() {
-    stop();
-    run_forever();
-  }
+  void pass() { run_passes(1); }
   /// Runs the coroutine that the callable makes; the callable outlives it.
   template <class F>
   auto run(F&& body) {

@@ -211,7 +211,7 @@ BOOST_AUTO_TEST_CASE(the_event_may_go_before_the_task_and_the_task_before_the_lo
   }
   loop.pass();
   loop.close();
-  BOOST_TEST(loop.reports == Lines{"Task was destroyed but it is pending!"},
+  BOOST_TEST(loop.reports() == Lines{"Task was destroyed but it is pending!"},
              boost::test_tools::per_element());
 }
 

@@ -16,6 +16,7 @@
 
 #include <asyncio/event_loop.hpp>
 #include <asyncio/exceptions.hpp>
+#include <asyncio/testing.hpp>
 #include <asyncio/wait.hpp>
 
 namespace on_virtual_time {
@@ -23,53 +24,16 @@ namespace on_virtual_time {
 using namespace asyncio;
 using Lines = std::vector<std::string>;
 
-/// Keeps what is reported to it. A test that would wait for ever fails.
-class Loop : public EventLoop, private LoopObserver {
+/// A test that would wait for ever fails.
+class Loop : public testing::TestLoop {
  public:
-  Loop() : EventLoop(LoopOptions{.clock = Clock::virtual_time}) {
-    set_observer(this);
-    set_exception_handler([this](EventLoop&, const ExceptionContext& context) {
-      reports.push_back(context.message);
-    });
-  }
-  ~Loop() { close(); }
-
   /// Runs body() to its end.
   template <class Body>
   auto run(Body body) {
     return run_until_complete(body());
   }
   /// Lets so many passes go by.
-  void pass(unsigned count = 4) {
-    while (count-- != 0) {
-      stop();
-      run_forever();
-    }
-  }
-  /// Calls the action at the beginning of that pass, before anything of it runs.
-  void at_pass(std::uint64_t number, std::function<void()> action) {
-    number_ = number;
-    action_ = std::move(action);
-  }
-  /// No timer is set and nothing is queued. Timers that were cancelled leave in the next pass.
-  bool idle() {
-    pass(1);
-    return scheduler().wait_time() == Duration::max();
-  }
-
-  Lines reports;
-  bool waits_for_threads = false;  ///< they may take their time: waiting for ever is no failure
-
- private:
-  void pass_begins() override {
-    if (action_ && passes() == number_) action_();
-  }
-  void waits_for_ever() override {
-    if (!waits_for_threads) throw std::logic_error("the loop would wait for ever");
-  }
-
-  std::uint64_t number_ = 0;
-  std::function<void()> action_;
+  void pass(unsigned count = 4) { run_passes(count); }
 };
 
 /// How an await ended.
@@ -153,51 +117,17 @@ inline Coroutine<Counted> counted(double seconds) {
   co_return local;
 }
 
-/// Runs body(loop) in a task again and again, each time in a new loop, cancels the task before its
-/// 1st, 2nd, ... pass until it ends before that, calls after(loop) for what must be true then, and
-/// checks that nothing is left behind: no task, no timer, no object, no report. Then the same, with
-/// the loop destroyed instead. Returns how many passes the body takes when it is let alone.
-template <class Body, class After>
-std::uint64_t cancel_everywhere(Body body, After after) {
-  BOOST_TEST_REQUIRE(Counted::alive == 0);
-  std::uint64_t pass = 0;
-  for (bool reached = true; reached;) {
-    ++pass;
-    reached = false;
-    BOOST_TEST_CONTEXT("cancelled before pass " << pass) {
-      {
-        Loop loop;
-        const auto task = loop.create_task(body(loop));
-        loop.at_pass(pass, [&] { reached = task.cancel(); });
-        try {
-          loop.run_until_complete(task);
-        } catch (const CancelledError&) {
-        }
-        loop.pass(20);
-        after(loop);
-        BOOST_TEST(all_tasks(loop).empty());
-        BOOST_TEST(loop.idle());
-        BOOST_TEST(loop.reports == Lines());
-      }
-      BOOST_TEST(Counted::alive == 0);
-    }
-  }
-  for (std::uint64_t last = 1; last != pass; ++last) {
-    BOOST_TEST_CONTEXT("destroyed after pass " << last) {
-      {
-        Loop loop;
-        const auto task = loop.create_task(body(loop));
-        loop.at_pass(last, [&] { loop.stop(); });
-        loop.run_forever();
-      }
-      BOOST_TEST(Counted::alive == 0);
-    }
-  }
-  return pass - 1;
-}
+/// testing::cancel_at_every_suspension, where no Counted may be left. Returns at how many points the
+/// body was cancelled.
 template <class Body>
-std::uint64_t cancel_everywhere(Body body) {
-  return cancel_everywhere(body, [](Loop&) {});
+std::uint64_t cancel_everywhere(Body body, std::function<void(Loop&)> after = {}) {
+  BOOST_TEST_REQUIRE(Counted::alive == 0);
+  const auto report = testing::cancel_at_every_suspension<Loop>(body, after, [] {
+    if (Counted::alive != 0)
+      throw std::logic_error(std::to_string(Counted::alive) + " objects are left");
+  });
+  BOOST_TEST(to_string(report) == "");
+  return report.points;
 }
 
 }  // namespace on_virtual_time

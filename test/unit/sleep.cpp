@@ -102,7 +102,7 @@ BOOST_AUTO_TEST_CASE(rule_53_a_cancelled_sleep_ends_in_the_next_pass_and_takes_i
     BOOST_TEST(end.passes == 2u);
     BOOST_TEST(end.what() == "CancelledError()");
   });
-  BOOST_TEST(loop.idle());
+  BOOST_TEST(loop.leftovers() == Lines());
   BOOST_TEST((loop.time() == 0));
 }
 

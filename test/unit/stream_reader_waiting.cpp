@@ -143,7 +143,7 @@ BOOST_AUTO_TEST_CASE(an_exception_after_a_cancellation_is_harmless) {
   BOOST_TEST(task.cancelled());
   s.reader.set_exception(RuntimeError("message"));
   BOOST_TEST(to_string(s.reader) == "<StreamReader exception=RuntimeError('message')>");
-  BOOST_TEST(s.loop.reports == Lines());
+  BOOST_TEST(s.loop.reports() == Lines());
 }
 
 // -- one at a time

@@ -333,7 +333,7 @@ BOOST_AUTO_TEST_CASE(rule_81_a_group_that_is_finished_takes_no_children) {
     kept->cancel();  // harmless
     kept.reset();
   });
-  BOOST_TEST(loop.reports == Lines());
+  BOOST_TEST(loop.reports() == Lines());
 }
 
 BOOST_AUTO_TEST_CASE(rule_81_a_group_that_shuts_down_takes_no_children) {

@@ -62,7 +62,7 @@ BOOST_AUTO_TEST_CASE(b2_a_body_that_does_not_block_has_no_timeout) {
     BOOST_TEST(end.what() == "None");
     BOOST_TEST(current_task().cancelling() == 0);
   });
-  BOOST_TEST(loop.idle());
+  BOOST_TEST(loop.leftovers() == Lines());
 }
 
 BOOST_AUTO_TEST_CASE(rule_74_expiry_cancels_the_body_and_becomes_a_timeout_error) {
@@ -95,7 +95,7 @@ BOOST_AUTO_TEST_CASE(rule_74_a_body_in_time_gives_its_value_and_the_timer_goes) 
     BOOST_TEST(value == 3);
     BOOST_TEST(*owned == 4);
   });
-  BOOST_TEST(loop.idle());
+  BOOST_TEST(loop.leftovers() == Lines());
   BOOST_TEST((loop.time() == 1));
 }
 
@@ -168,7 +168,7 @@ BOOST_AUTO_TEST_CASE(rule_74_a_cancelled_error_of_the_body_is_no_expiry) {
     });
     BOOST_TEST(end.what() == "CancelledError('mine')");
   });
-  BOOST_TEST(loop.idle());
+  BOOST_TEST(loop.leftovers() == Lines());
 }
 
 BOOST_AUTO_TEST_CASE(rule_75_nested_the_scope_that_expired_converts) {
@@ -336,7 +336,7 @@ BOOST_AUTO_TEST_CASE(rule_76_the_deadline_may_be_moved) {
     BOOST_TEST(never.what() == "None");
     BOOST_TEST((loop.time() == 53));
   });
-  BOOST_TEST(loop.idle());
+  BOOST_TEST(loop.leftovers() == Lines());
 }
 
 BOOST_AUTO_TEST_CASE(rule_76_others_may_move_the_deadline_while_the_body_sleeps) {

@@ -107,7 +107,7 @@ BOOST_AUTO_TEST_CASE(rule_69_first_exception_ends_with_the_first_that_failed) {
     BOOST_TEST((loop.time() == 2));
     co_await asyncio::wait(pending);
   });
-  BOOST_TEST(loop.reports == Lines(), "wait has looked at the exception that ended it");
+  BOOST_TEST(loop.reports() == Lines(), "wait has looked at the exception that ended it");
 }
 
 BOOST_AUTO_TEST_CASE(rule_69_a_cancelled_one_is_no_exception) {
@@ -154,7 +154,7 @@ BOOST_AUTO_TEST_CASE(rule_69_the_timer_is_taken_back) {
     const std::vector tasks{create_task(sleeps(1, 1))};
     co_await asyncio::wait(tasks, {.timeout = 1000});
   });
-  BOOST_TEST(loop.idle());
+  BOOST_TEST(loop.leftovers() == Lines());
   BOOST_TEST((loop.time() == 1));
 }
 

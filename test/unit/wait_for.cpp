@@ -39,7 +39,7 @@ BOOST_AUTO_TEST_CASE(b2_a_coroutine_that_does_not_block_takes_no_pass) {
     BOOST_TEST(limited.passes == 0u);
     BOOST_TEST(unlimited.passes == 0u);
   });
-  BOOST_TEST(loop.idle());
+  BOOST_TEST(loop.leftovers() == Lines());
 }
 
 BOOST_AUTO_TEST_CASE(rule_70_a_coroutine_runs_in_the_callers_own_task) {
@@ -153,7 +153,7 @@ BOOST_AUTO_TEST_CASE(rule_70_the_result_in_time) {
     const Ending end = co_await ending(wait_for(fails_after(1, "x"), 5));
     BOOST_TEST(end.what() == "ValueError('x')");
   });
-  BOOST_TEST(loop.idle());
+  BOOST_TEST(loop.leftovers() == Lines());
   BOOST_TEST((loop.time() == 3));
 }
 
@@ -166,7 +166,7 @@ BOOST_AUTO_TEST_CASE(rule_70_when_the_time_is_over_a_coroutine_is_cancelled) {
     BOOST_TEST((loop.time() == 2));
     BOOST_TEST(current_task().cancelling() == 0);
   });
-  BOOST_TEST(loop.idle());
+  BOOST_TEST(loop.leftovers() == Lines());
 }
 
 BOOST_AUTO_TEST_CASE(rule_70_a_task_is_cancelled_and_waited_for_however_long_it_takes) {
@@ -207,7 +207,7 @@ BOOST_AUTO_TEST_CASE(rule_70_cancelling_the_caller_cancels_the_awaitable) {
       BOOST_TEST(inner.cancelled());
       BOOST_TEST((loop.time() == 0));
     });
-    BOOST_TEST(loop.idle());
+    BOOST_TEST(loop.leftovers() == Lines());
   }
 }
 

@@ -5,7 +5,6 @@
 #include <concepts>
 #include <cstddef>
 #include <exception>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -25,10 +24,11 @@ std::string abbreviated(std::string text);
 std::string object_repr(const std::type_info& type, const void* object);
 
 /// Numbers, strings, containers, pairs and tuples as Python shows them, anything with a to_string()
-/// as that says, other things by their class. Long ones are abbreviated.
+/// as that says, other things by their class and address. Brief: as Python's reprlib, with the
+/// middle of long strings and the end of long containers left out.
 template <class T>
-std::string repr_value(const T& value) {
-  constexpr std::size_t shown = 6;  // elements, as in reprlib
+std::string repr_value(const T& value, bool brief = false) {
+  constexpr std::size_t shown = 6;  // elements, if brief
   if constexpr (std::same_as<T, std::monostate> || std::same_as<T, std::nullptr_t>) {
     return "None";
   } else if constexpr (std::same_as<T, bool>) {
@@ -40,18 +40,19 @@ std::string repr_value(const T& value) {
   } else if constexpr (std::same_as<T, std::exception_ptr>) {
     return value ? asyncio::repr(value) : "None";
   } else if constexpr (std::convertible_to<const T&, std::string_view>) {
-    return abbreviated(repr_str(std::string_view(value)));
+    const std::string text = repr_str(std::string_view(value));
+    return brief ? abbreviated(text) : text;
   } else if constexpr (requires {
                          { to_string(value) } -> std::convertible_to<std::string>;
                        }) {
     return to_string(value);
-  } else if constexpr (requires { value.has_value() ? repr_value(*value) : std::string(); }) {
-    return value.has_value() ? repr_value(*value) : "None";
+  } else if constexpr (requires { value.has_value() ? repr_value(*value, brief) : std::string(); }) {
+    return value.has_value() ? repr_value(*value, brief) : "None";
   } else if constexpr (requires { std::tuple_size<T>::value; } && !requires { value.begin(); }) {
     std::string text = "(";
     std::apply(
         [&](const auto&... members) {
-          ((text += (text.size() > 1 ? ", " : "") + repr_value(members)), ...);
+          ((text += (text.size() > 1 ? ", " : "") + repr_value(members, brief)), ...);
         },
         value);
     if constexpr (std::tuple_size_v<T> == 1) text += ',';
@@ -61,11 +62,12 @@ std::string repr_value(const T& value) {
     std::size_t count = 0;
     for (const auto& element : value) {
       if (count != 0) text += ", ";
-      if (count++ == shown) {
+      if (count++ == shown && brief) {
         text += "...";
         break;
       }
-      text += repr_value(static_cast<const std::remove_cvref_t<decltype(element)>&>(element));
+      using Element = std::remove_cvref_t<decltype(element)>;  // vector<bool> has none to refer to
+      text += repr_value(static_cast<const Element&>(element), brief);
     }
     return text + ']';
   } else {
