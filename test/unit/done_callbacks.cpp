@@ -194,8 +194,7 @@ BOOST_AUTO_TEST_CASE(rule_28_what_was_removed_is_not_called_wherever_it_stood) {
   const struct {
     std::vector<std::string> removed;
     std::string called;
-  } cases[] = {
-      {{"a", "a"}, "b c"}, {{"a", "b", "a"}, "c"}, {{"b"}, "a c"}, {{"c", "c"}, "a b"}};
+  } cases[] = {{{"a", "a"}, "b c"}, {{"a", "b", "a"}, "c"}, {{"b"}, "a c"}, {{"c", "c"}, "a b"}};
   for (const auto& each : cases) {
     VirtualLoop loop;
     Trace trace;

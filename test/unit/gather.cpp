@@ -259,8 +259,7 @@ BOOST_AUTO_TEST_CASE(rule_65_it_is_done_and_calls_back_once_when_the_last_child_
     BOOST_TEST(!futures.done());
     c.set_result(3);
     co_await asyncio::sleep(1);
-    BOOST_TEST(called ==
-                   Lines({"futures", "results", "coroutines", "results of coroutines"}),
+    BOOST_TEST(called == Lines({"futures", "results", "coroutines", "results of coroutines"}),
                boost::test_tools::per_element());
     BOOST_TEST((futures.result() == std::tuple(2, 1, 3)));
     BOOST_TEST((coroutines.result() == std::tuple(2, 1, 3)));
