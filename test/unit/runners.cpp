@@ -453,13 +453,26 @@ BOOST_AUTO_TEST_CASE(rule_116_interrupted_when_others_have_cancelled_it_it_is_a_
                asyncio::run([]() -> Coroutine<> {
                  const AnyTask main = current_task();
                  (void)create_task([main]() -> Coroutine<> {
-                   co_await asyncio::sleep(0);
                    main.cancel();
                    interrupt();
+                   co_return;
                  });
-                 co_await asyncio::sleep(1000);
+                 const Ending by_the_task = co_await ending(Future<>());
+                 const Ending by_the_signal = co_await ending(Future<>());
+                 BOOST_TEST(main.cancelling() == 2);
+                 std::rethrow_exception(by_the_signal.error);
                });
              }) == "CancelledError()");
+}
+
+BOOST_AUTO_TEST_CASE(rule_115_an_interrupt_in_the_last_step_of_main_is_not_lost) {
+  const auto main = [](bool fails) -> Coroutine<int> {
+    interrupt();
+    if (fails) throw ValueError("x");
+    co_return 7;
+  };
+  BOOST_TEST(thrown_by([&] { asyncio::run(main(false)); }) == "KeyboardInterrupt()");
+  BOOST_TEST(thrown_by([&] { asyncio::run(main(true)); }) == "ValueError('x')");
 }
 
 BOOST_AUTO_TEST_CASE(rule_115_every_run_of_a_runner_begins_anew) {
