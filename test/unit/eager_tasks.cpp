@@ -291,7 +291,7 @@ Coroutine<> nested_gathers(int width, int depth) {
 /// How many tasks the loop made for a coroutine: at all, and to be started eagerly.
 struct Made {
   template <class T>
-  explicit Made(Coroutine<T> coroutine, bool eagerly) {
+  Made(Coroutine<T> coroutine, bool eagerly) {
     VirtualLoop loop;
     TaskFactory count = [this](EventLoop& which, AnyCoroutine body, const TaskOptions& options) {
       ++all;
