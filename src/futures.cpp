@@ -14,9 +14,8 @@ namespace detail {
 FutureBase::~FutureBase() { drop_callbacks(); }
 
 void FutureBase::drop_callbacks() noexcept {
-  ReadyList dropped;
+  DropList dropped;
   dropped.splice_back(callbacks_);
-  while (!dropped.empty()) dropped.pop_front().drop();
 }
 
 void FutureBase::dispose() noexcept {

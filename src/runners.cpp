@@ -4,6 +4,7 @@
 #include <asyncio/constants.hpp>
 #include <asyncio/logging.hpp>
 #include <asyncio/wait.hpp>
+#include <atomic>
 #include <csignal>
 #include <thread>
 
@@ -27,6 +28,34 @@ bool interrupt_is_default() {
 #endif
 }
 
+/// Counts the interrupts that arrive, whether or not the loop comes to notice them: it may end
+/// before it looks at the kernel again. Stands in front of the handler that Asio has installed, and
+/// goes with it.
+class InterruptCounter {
+ public:
+#ifndef _WIN32
+  void start() noexcept {
+    arrived_ = 0;
+    sigaction(SIGINT, nullptr, &behind_);
+    struct sigaction ours = behind_;
+    ours.sa_handler = [](int number) {
+      ++arrived_;
+      behind_.sa_handler(number);
+    };
+    sigaction(SIGINT, &ours, nullptr);
+  }
+  int count() const noexcept { return arrived_; }
+
+ private:
+  static inline std::atomic<int> arrived_;
+  static_assert(std::atomic<int>::is_always_lock_free);
+  static inline struct sigaction behind_ {};
+#else
+  void start() noexcept {}
+  int count() const noexcept { return 0; }
+#endif
+};
+
 /// SIGINT cancels the main task; a second time it is a KeyboardInterrupt out of the loop (rule 115).
 class InterruptScope {
  public:
@@ -41,19 +70,26 @@ class InterruptScope {
         },
         nullptr);
     core.add_signal_handler(SIGINT, callback_);
+    counter_.start();
   }
   InterruptScope(const InterruptScope&) = delete;
   InterruptScope& operator=(const InterruptScope&) = delete;
   ~InterruptScope() {
-    // Unless the program has set its own meanwhile.
-    if (callback_ && core_.signal_callback(SIGINT) == callback_.get())
-      core_.remove_signal_handler(SIGINT);
+    if (in_charge()) core_.remove_signal_handler(SIGINT);
   }
   bool interrupted() const noexcept { return count_ > 0; }
+  /// Has one arrived that the loop has not noticed?
+  bool overlooked() const noexcept { return in_charge() && counter_.count() > count_; }
 
  private:
+  /// Has the program not set a handler of its own meanwhile?
+  bool in_charge() const noexcept {
+    return callback_ && core_.signal_callback(SIGINT) == callback_.get();
+  }
+
   detail::LoopCore& core_;
   detail::Ref<detail::HandleNode> callback_;
+  InterruptCounter counter_;
   int count_ = 0;
 };
 
@@ -113,6 +149,9 @@ void Runner::run_task(const AnyTask& task) {
   loop_->run_until_done(*task.state(), false);
   // Rule 116: only if nobody else cancelled it.
   if (interrupt.interrupted() && task.state()->ended_by_cancelled_error() && task.uncancel() == 0)
+    throw KeyboardInterrupt();
+  // Noticed in time, it would have left no value; an error of the task's own comes first.
+  if (interrupt.overlooked() && !task.cancelled() && !task.state()->failed())
     throw KeyboardInterrupt();
 }
 

@@ -91,12 +91,8 @@ class FutureBase : public Pooled {
   /// Takes out the callbacks for which `match` is true; returns how many (rule 28).
   template <class Match>
   std::size_t remove_callbacks(Match match) {
-    std::size_t count = 0;
-    callbacks_.remove_if(match, [&](ReadyNode& node) {
-      ++count;
-      node.drop();
-    });
-    return count;
+    DropList removed;
+    return callbacks_.remove_if(match, removed);
   }
   /// Puts `fresh` where `old` stands among the callbacks.
   void replace_callback(ReadyNode& old, ReadyNode& fresh) noexcept {
@@ -272,8 +268,9 @@ class AnyFuture {
     add_callback<AnyFuture>(std::forward<F>(callback), options);
   }
   /// Removes every callback that equals this one; returns how many. Callbacks that are queued
-  /// already cannot be recalled (rule 28). The callable needs operator==: a function pointer, or a
-  /// class that has one. A lambda has none; give it a name in such a class.
+  /// already cannot be recalled (rule 28). The callable needs operator==, which must not touch the
+  /// future: a function pointer, or a class that has one. A lambda has none; give it a name in such
+  /// a class.
   template <class F>
   std::size_t remove_done_callback(const F& callback) const {
     using Callback = std::decay_t<F>;

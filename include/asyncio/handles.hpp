@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -88,9 +89,10 @@ class ReadyList {
     other.splice_back(*this);
     splice_back(other);
   }
-  /// Takes out every entry for which `match` is true and calls `removed` for it.
-  template <class Match, class Removed>
-  void remove_if(Match match, Removed removed) {
+  /// Moves every entry for which `match` is true to `removed`; returns how many.
+  template <class Match>
+  std::size_t remove_if(Match match, ReadyList& removed) {
+    std::size_t count = 0;
     for (ReadyNode** link = &head_; *link;) {
       ReadyNode* const node = *link;
       if (!match(*node)) {
@@ -99,8 +101,10 @@ class ReadyList {
       }
       *link = node->next;
       if (!*link) tail_ = link;
-      removed(*node);
+      removed.push_back(*node);
+      ++count;
     }
+    return count;
   }
   /// Puts `fresh` where `old` stands.
   void replace(ReadyNode& old, ReadyNode& fresh) noexcept {
@@ -121,6 +125,16 @@ class ReadyList {
 
   ReadyNode* head_ = nullptr;
   ReadyNode** tail_ = &head_;
+};
+
+/// Entries that are given up: dropped when it goes. By then the list from which they come must be
+/// in order, for the destructor of a callback may change that.
+class DropList : public ReadyList {
+ public:
+  DropList() = default;
+  ~DropList() {
+    while (!empty()) pop_front().drop();
+  }
 };
 
 /// A callback with its context. Counted without atomics, except for those that

@@ -26,9 +26,10 @@ void check_no_running_loop(const char* what);
 }  // namespace detail
 
 /// Runs coroutines one after another in one loop and one context, and cleans up behind them.
-/// The first SIGINT cancels the running coroutine; run() then throws KeyboardInterrupt. A second
-/// one throws KeyboardInterrupt out of the loop at once. (Only in the main thread, only if SIGINT
-/// has its default action; while no callback returns to the loop, neither can take effect.)
+/// The first SIGINT cancels the running coroutine; run() then throws KeyboardInterrupt, also if it
+/// came too late to cancel and there is a value. A second one throws KeyboardInterrupt out of the
+/// loop at once. (Only in the main thread, only if SIGINT has its default action; while no callback
+/// returns to the loop, neither can take effect.)
 /// One thread. Python: asyncio.Runner.
 class Runner {
  public:

@@ -189,6 +189,47 @@ BOOST_AUTO_TEST_CASE(rule_73_iterating_and_next_share_the_items) {
   });
 }
 
+BOOST_AUTO_TEST_CASE(rule_73_an_iteration_that_was_left_is_taken_up_again) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    const auto items = as_completed(sleeps(1, 1), sleeps(2, 2), sleeps(3, 3));
+    for (auto next : items) {
+      const int value = co_await next;
+      BOOST_TEST(value == 1);
+      break;
+    }
+    const Lines rest = co_await outcomes(items);
+    BOOST_TEST(rest == (Lines{"2", "3"}));
+  });
+}
+
+BOOST_AUTO_TEST_CASE(rule_73_who_waits_first_gets_the_first_whichever_item_he_has) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    std::vector<Coroutine<int>> items;
+    for (auto next : as_completed(sleeps(2, 2), sleeps(1, 1))) items.push_back(std::move(next));
+    BOOST_TEST_REQUIRE(items.size() == 2u);
+    const int first = co_await items[1];
+    BOOST_TEST(first == 1);
+    BOOST_TEST((loop.time() == 1));
+    const int second = co_await items[0];
+    BOOST_TEST(second == 2);
+    BOOST_TEST((loop.time() == 2));
+  });
+}
+
+BOOST_AUTO_TEST_CASE(rule_73_several_items_can_be_waited_for_at_the_same_time) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    std::vector<Task<int>> waiting;
+    for (auto next : as_completed(sleeps(1, 1), sleeps(1, 2)))
+      waiting.push_back(create_task(std::move(next)));
+    const auto values = co_await gather(waiting);
+    BOOST_TEST((values == std::vector<int>{1, 2}));
+    BOOST_TEST((loop.time() == 1));
+  });
+}
+
 BOOST_AUTO_TEST_CASE(rule_73_tasks_of_different_types_are_handed_out_as_any_task) {
   Loop loop;
   loop.run([&]() -> Coroutine<> {
@@ -305,6 +346,16 @@ BOOST_AUTO_TEST_CASE(rule_73_a_future_of_another_loop_is_a_value_error) {
     BOOST_TEST(error.starts_with("ValueError('The future belongs to a different loop"));
     co_return;
   });
+}
+
+BOOST_AUTO_TEST_CASE(co7_outside_a_running_loop_the_current_one_takes_the_coroutines) {
+  Loop loop;
+  BOOST_TEST(thrown_by([] { (void)as_completed(returns(1)); }) ==
+             "RuntimeError('There is no current event loop in this thread')");
+  set_event_loop(&loop);
+  const auto items = as_completed(returns(1));
+  set_event_loop(nullptr);
+  BOOST_TEST((loop.run_until_complete(outcomes(items)) == Lines{"1"}));
 }
 
 BOOST_AUTO_TEST_CASE(results_that_cannot_be_copied_are_moved) {

@@ -296,6 +296,64 @@ BOOST_AUTO_TEST_CASE(cv5_a_task_runs_in_the_very_context_that_is_given) {
   BOOST_TEST(context.run([&] { return variable.get(); }) == 5);
 }
 
+BOOST_AUTO_TEST_CASE(cv5_tasks_that_are_given_one_context_share_it) {
+  VirtualLoop loop;
+  const ContextVar<int> variable("variable", 0);
+  const auto sets = [&](int value) -> Coroutine<> {
+    co_await asyncio::sleep(0);
+    (void)variable.set(value);
+  };
+  const auto body = [&]() -> Coroutine<std::vector<int>> {
+    const Context context = copy_context();
+    std::vector<int> seen;
+    const auto look = [&] { seen.push_back(context.run([&] { return variable.get(); })); };
+    look();
+    co_await asyncio::create_task(sets(1), {.context = &context});
+    look();
+    co_await loop.create_task(sets(2), {.context = &context});
+    look();
+    co_return seen;
+  };
+  const std::vector<int> expected{0, 1, 2};
+  BOOST_TEST(loop.run(body) == expected, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(rule_44_many_tasks_do_not_disturb_each_other) {
+  VirtualLoop loop;
+  const ContextVar<int> variable("variable", -1);
+  int disturbed = 0;
+  const auto child = [&](int number) -> Coroutine<> {
+    for (int i = 0; i != 10; ++i) {
+      (void)variable.set(number + i);
+      co_await asyncio::sleep(0.001 * (1 + number * 7 % 50));
+      if (variable.get() != number + i) ++disturbed;
+    }
+  };
+  std::vector<Task<>> tasks;
+  for (int number = 0; number != 100; ++number) tasks.push_back(loop.create_task(child(number)));
+  (void)loop.run_until_complete(gather(tasks));
+  BOOST_TEST(disturbed == 0);
+  BOOST_TEST(variable.get() == -1);
+}
+
+BOOST_AUTO_TEST_CASE(rule_27_a_callback_of_what_a_task_waits_for_does_not_disturb_it) {
+  VirtualLoop loop;
+  const ContextVar<int> variable("variable", 0);
+  const auto body = [&]() -> Coroutine<> {
+    const Future<> future;
+    future.add_done_callback([&] { (void)variable.set(100); });
+    (void)variable.set(1);
+    loop.call_soon([&] { future.set_result(); });
+    co_await future;
+    BOOST_TEST(variable.get() == 1);
+    (void)variable.set(2);
+    co_await asyncio::sleep(1);
+    BOOST_TEST(variable.get() == 2);
+  };
+  loop.run(body);
+  BOOST_TEST(variable.get() == 0);
+}
+
 BOOST_AUTO_TEST_CASE(tasks_that_a_task_makes_do_not_disturb_it) {
   VirtualLoop loop;
   const ContextVar<int> variable("variable", 0);
@@ -330,6 +388,30 @@ BOOST_AUTO_TEST_CASE(rule_51_an_eager_step_runs_in_the_tasks_context) {
     co_return;
   };
   loop.run(body);
+}
+
+BOOST_AUTO_TEST_CASE(rule_51_the_later_steps_of_an_eager_task_run_there_too) {
+  VirtualLoop loop;
+  const ContextVar<int> variable("variable", 0);
+  std::vector<int> seen;
+  const auto child = [&]() -> Coroutine<> {
+    seen.push_back(variable.get());
+    (void)variable.set(2);
+    co_await asyncio::sleep(1);
+    seen.push_back(variable.get());
+    (void)variable.set(3);
+  };
+  const auto body = [&]() -> Coroutine<> {
+    (void)variable.set(1);
+    const Task<> task = loop.create_task(child(), {.eager_start = true});
+    BOOST_TEST(seen.size() == 1u);
+    BOOST_TEST(variable.get() == 1);
+    co_await task;
+    BOOST_TEST(variable.get() == 1);
+  };
+  loop.run(body);
+  const std::vector<int> expected{1, 2};
+  BOOST_TEST(seen == expected, boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(a_program_without_variables_allocates_no_contexts) {

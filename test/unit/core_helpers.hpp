@@ -142,4 +142,12 @@ inline std::string joined(const Trace& trace) {
   return text;
 }
 
+/// A done-callback that compares by its name.
+struct Note {
+  Trace* trace;
+  std::string name;
+  void operator()(const asyncio::AnyFuture&) const { trace->push_back(name); }
+  friend bool operator==(const Note& a, const Note& b) { return a.name == b.name; }
+};
+
 }  // namespace core_tests

@@ -155,6 +155,26 @@ BOOST_AUTO_TEST_CASE(rule_19_stopped_before_completion_is_a_runtime_error) {
   BOOST_TEST(passes == 2);
 }
 
+BOOST_AUTO_TEST_CASE(rule_19_a_task_that_stopped_the_loop_can_be_run_to_its_end_later) {
+  VirtualLoop loop;
+  int rounds = 0;
+  const auto body = [&]() -> Coroutine<> {
+    while (rounds < 10) {
+      co_await asyncio::sleep(1);
+      ++rounds;
+      if (rounds == 2) loop.stop();
+    }
+  };
+  const Task<> task = loop.create_task(body());
+  BOOST_CHECK_EXCEPTION(loop.run_until_complete(task), RuntimeError,
+                        says("Event loop stopped before Future completed."));
+  BOOST_TEST(!task.done());
+  BOOST_TEST(rounds == 2);
+  task.cancel();
+  BOOST_CHECK_THROW(loop.run_until_complete(task), CancelledError);
+  BOOST_TEST(rounds == 2);
+}
+
 BOOST_AUTO_TEST_CASE(rule_19_a_stop_in_the_pass_of_completion_leaves_a_queued_callback_behind) {
   VirtualLoop loop;
   const auto body = [&]() -> Coroutine<std::unique_ptr<int>> {

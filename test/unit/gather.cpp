@@ -27,6 +27,8 @@ Coroutine<int> notes(Lines& log, std::string name) {
   co_return 0;
 }
 
+Coroutine<int> result_of(Future<int> future) { co_return co_await future; }
+
 std::vector<Coroutine<int>> coroutines(int count) {
   std::vector<Coroutine<int>> result;
   for (int i = 0; i != count; ++i) result.push_back(returns(i));
@@ -190,8 +192,9 @@ BOOST_AUTO_TEST_CASE(rule_64_tasks_that_it_makes_do_not_report_their_destruction
 
 BOOST_AUTO_TEST_CASE(rule_64_outside_a_running_loop_the_current_loop_takes_the_coroutines) {
   Loop loop;
-  BOOST_TEST(thrown_by([] { (void)gather(returns(1)); }) ==
-             "RuntimeError('There is no current event loop in this thread')");
+  const char* const text = "RuntimeError('There is no current event loop in this thread')";
+  BOOST_TEST(thrown_by([] { (void)gather(returns(1)); }) == text);
+  BOOST_TEST(thrown_by([] { (void)gather(); }) == text);
   set_event_loop(&loop);
   auto gathered = gather(returns(1), returns(2));
   auto range = gather(coroutines(2));
@@ -219,6 +222,68 @@ BOOST_AUTO_TEST_CASE(rule_64_futures_of_two_loops_are_a_value_error) {
       "argument')";
   BOOST_TEST(thrown_by([&] { (void)gather(ours, theirs); }) == text);
   BOOST_TEST(thrown_by([&] { (void)gather(std::vector{ours, theirs}); }) == text);
+}
+
+BOOST_AUTO_TEST_CASE(rule_64_two_gatherings_may_share_their_children) {
+  Loop loop;
+  const std::vector children{loop.create_future<int>(), loop.create_future<int>()};
+  const auto first = gather(children);
+  const auto second = gather(children);
+  BOOST_TEST((&first.get_loop() == &loop));
+  loop.pass();
+  BOOST_TEST(!first.done());
+  BOOST_TEST(!second.done());
+  for (const auto& child : children) child.set_result(1);
+  loop.pass();
+  BOOST_TEST((first.result() == std::vector{1, 1}));
+  BOOST_TEST((second.result() == std::vector{1, 1}));
+}
+
+BOOST_AUTO_TEST_CASE(rule_65_it_is_done_and_calls_back_once_when_the_last_child_is_done) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    const Future<int> a, b, c;
+    const auto futures = gather(a, b, c);
+    const auto coroutines = gather(result_of(a), result_of(b), result_of(c));
+    const auto results = gather(return_exceptions, a, b, c);
+    const auto results_of_coroutines = gather(return_exceptions, result_of(a), result_of(c));
+    Lines called;
+    futures.add_done_callback([&] { called.push_back("futures"); });
+    coroutines.add_done_callback([&] { called.push_back("coroutines"); });
+    results.add_done_callback([&] { called.push_back("results"); });
+    results_of_coroutines.add_done_callback([&] { called.push_back("results of coroutines"); });
+    b.set_result(1);
+    a.set_result(2);
+    co_await asyncio::sleep(1);
+    BOOST_TEST(called == Lines());
+    BOOST_TEST(!futures.done());
+    c.set_result(3);
+    co_await asyncio::sleep(1);
+    BOOST_TEST(called == Lines({"futures", "results", "coroutines", "results of coroutines"}),
+               boost::test_tools::per_element());
+    BOOST_TEST((futures.result() == std::tuple(2, 1, 3)));
+    BOOST_TEST((coroutines.result() == std::tuple(2, 1, 3)));
+    BOOST_TEST(*std::get<2>(results.result()) == 3);
+    BOOST_TEST(*std::get<1>(results_of_coroutines.result()) == 3);
+  });
+}
+
+BOOST_AUTO_TEST_CASE(rule_66_a_failed_child_gives_the_very_exception) {
+  Loop loop;
+  const Future<int> failing = loop.create_future<int>();
+  const Future<int> pending = loop.create_future<int>();
+  const auto first = gather(failing, pending);
+  const auto entries = gather(return_exceptions, failing, pending);
+  int calls = 0;
+  first.add_done_callback([&] { ++calls; });
+  failing.set_exception(ValueError("x"));
+  loop.pass();
+  BOOST_TEST((first.exception() == failing.exception()));
+  BOOST_TEST(!entries.done());
+  pending.set_result(3);
+  loop.pass();
+  BOOST_TEST(calls == 1);
+  BOOST_TEST((std::get<0>(entries.result()).exception() == failing.exception()));
 }
 
 BOOST_AUTO_TEST_CASE(rule_66_the_first_failure_comes_out_at_once_the_others_go_on) {
@@ -356,6 +421,71 @@ BOOST_AUTO_TEST_CASE(rule_68_with_return_exceptions_it_waits_for_all_and_is_canc
     BOOST_TEST((loop.time() == 5));
     BOOST_TEST(slow.done());
   });
+}
+
+BOOST_AUTO_TEST_CASE(rule_68_with_return_exceptions_the_message_of_the_cancellation_comes_out) {
+  const std::optional<std::string> messages[] = {std::nullopt, "my message"};
+  for (const auto& message : messages) {
+    Loop loop;
+    loop.run([&]() -> Coroutine<> {
+      const auto again_and_again = []() -> Coroutine<> {
+        for (int i = 0; i != 20; ++i) co_await gather(return_exceptions, asyncio::sleep(1));
+      };
+      const auto task = create_task(again_and_again());
+      co_await asyncio::sleep(3.5);
+      message ? task.cancel(*message) : task.cancel();
+      const Ending end = co_await ending(task);
+      BOOST_TEST(end.what() == (message ? "CancelledError('my message')" : "CancelledError()"));
+    });
+  }
+}
+
+BOOST_AUTO_TEST_CASE(rule_68_once_the_children_are_done_it_cannot_be_cancelled) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    const Future<int> future;
+    const auto gathered = gather(result_of(future));
+    co_await asyncio::sleep(0);  // the child waits
+    bool accepted = true;
+    future.add_done_callback([&] {
+      BOOST_TEST(!gathered.done(), "it will hear of its child in the next pass");
+      accepted = gathered.cancel();
+    });
+    future.set_result(42);
+    auto [value] = co_await gathered;
+    BOOST_TEST(!accepted);
+    BOOST_TEST(value == 42);
+  });
+}
+
+BOOST_AUTO_TEST_CASE(rule_68_children_that_wait_for_one_future_are_all_cancelled) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    const Future<> waiter;
+    const std::vector children{create_task(waits(waiter)), create_task(waits(waiter))};
+    const auto gathered = gather(children);
+    const auto outer = create_task([&]() -> Coroutine<> { co_await gathered; });
+    co_await asyncio::sleep(0);
+    BOOST_TEST(outer.cancel());
+    const Ending end = co_await ending(outer);
+    BOOST_TEST(end.what() == "CancelledError()");
+    BOOST_TEST(!gathered.cancel());
+    BOOST_TEST(waiter.cancelled());
+    for (const auto& child : children) BOOST_TEST(child.cancelled());
+  });
+}
+
+BOOST_AUTO_TEST_CASE(rule_68_cancelling_it_goes_as_far_as_a_shield) {
+  Loop loop;
+  const std::vector children{loop.create_future<int>(), loop.create_future<int>()};
+  const std::vector shields{shield(children[0]), shield(children[1])};
+  const auto gathered = gather(shields);
+  gathered.cancel();
+  loop.pass();
+  BOOST_TEST(repr(gathered.exception()) == "CancelledError()");
+  BOOST_TEST(!gathered.cancelled());
+  for (const auto& each : shields) BOOST_TEST(each.cancelled());
+  for (const auto& child : children) BOOST_TEST(!child.done());
 }
 
 BOOST_AUTO_TEST_CASE(rule_68_cancelling_the_awaiting_task_cancels_the_children) {

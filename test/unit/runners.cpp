@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <unistd.h>
@@ -112,6 +113,24 @@ BOOST_AUTO_TEST_CASE(rn1_any_awaitable_may_be_run_as_from_3_14_on) {
   BOOST_TEST(runner.run(future) == 6);
 }
 
+BOOST_AUTO_TEST_CASE(rn1_the_factory_makes_the_loop_once) {
+  std::vector<EventLoop*> made;
+  const LoopFactory factory = [&] {
+    auto loop = std::make_unique<EventLoop>();
+    made.push_back(loop.get());
+    return loop;
+  };
+  EventLoop* seen = nullptr;
+  asyncio::run(
+      [&]() -> Coroutine<> {
+        seen = &get_running_loop();
+        co_return;
+      }(),
+      {.loop_factory = &factory});
+  BOOST_TEST_REQUIRE(made.size() == 1u);
+  BOOST_TEST(made[0] == seen);
+}
+
 BOOST_AUTO_TEST_CASE(b2_run_of_a_main_that_returns_at_once_takes_six_passes) {
   PassCounter counter;
   const LoopFactory factory = [&] {
@@ -160,6 +179,15 @@ BOOST_AUTO_TEST_CASE(rule_112_a_loop_from_a_factory_does_not_become_the_current_
   }
   BOOST_TEST(&get_event_loop() == &current);
   set_event_loop(nullptr);
+}
+
+BOOST_AUTO_TEST_CASE(rule_112_the_loop_is_made_the_current_one_once) {
+  Runner runner;
+  runner.run(nothing());
+  set_event_loop(nullptr);
+  runner.run(nothing());
+  BOOST_TEST(thrown_by([] { (void)get_event_loop(); }) ==
+             "RuntimeError('There is no current event loop in this thread')");
 }
 
 BOOST_AUTO_TEST_CASE(rule_112_debug_is_set_if_it_is_given) {
@@ -252,6 +280,22 @@ BOOST_AUTO_TEST_CASE(rule_113_those_that_fail_meanwhile_are_reported) {
              boost::test_tools::per_element());
 }
 
+BOOST_AUTO_TEST_CASE(rule_113_what_fails_meanwhile_does_not_hide_the_failure_of_main) {
+  Lines log;
+  BOOST_TEST(thrown_by([&] {
+               asyncio::run([&]() -> Coroutine<> {
+                 get_running_loop().set_exception_handler(
+                     [&](EventLoop&, const ExceptionContext& context) {
+                       log.push_back(repr(context.exception));
+                     });
+                 (void)create_task(fails_when_cancelled());
+                 co_await asyncio::sleep(0);
+                 throw ValueError("main");
+               });
+             }) == "ValueError('main')");
+  BOOST_TEST(log == Lines({"ValueError('late')"}), boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(rule_113_nothing_is_left_of_a_run) {
   asyncio::run([]() -> Coroutine<> {
     (void)create_task(counted(1000));
@@ -332,6 +376,39 @@ BOOST_AUTO_TEST_CASE(rule_115_a_loop_that_waits_for_ever_is_woken) {
              }) == "KeyboardInterrupt()");
 }
 
+BOOST_AUTO_TEST_CASE(rule_115_the_future_that_main_waits_for_is_cancelled) {
+  Runner runner;
+  const Future<> future = runner.get_loop().create_future();
+  BOOST_TEST(thrown_by([&] {
+               runner.run([&]() -> Coroutine<> {
+                 interrupt();
+                 const Ending end = co_await ending(future);
+                 BOOST_TEST(end.what() == "CancelledError()");
+                 throw CancelledError();
+               }());
+             }) == "KeyboardInterrupt()");
+  BOOST_TEST(future.cancelled());
+}
+
+BOOST_AUTO_TEST_CASE(rule_115_a_main_that_never_waits_is_interrupted_too) {
+  int left = 1'000'000;
+  BOOST_TEST(thrown_by([&] {
+               asyncio::run([&]() -> Coroutine<> {
+                 interrupt();
+                 for (; left != 0; --left) co_await asyncio::sleep(0);
+               });
+             }) == "KeyboardInterrupt()");
+  BOOST_TEST(left != 0);
+}
+
+BOOST_AUTO_TEST_CASE(rule_115_in_another_thread_the_signal_is_left_alone) {
+  const auto is_default = []() -> Coroutine<bool> { co_return interrupt_is_default(); };
+  BOOST_TEST(!asyncio::run(is_default()));
+  bool in_a_thread = false;
+  std::thread([&] { in_a_thread = asyncio::run(is_default()); }).join();
+  BOOST_TEST(in_a_thread);
+}
+
 BOOST_AUTO_TEST_CASE(rule_115_the_second_interrupt_leaves_the_loop) {
   Lines log;
   const auto main = [&]() -> Coroutine<> {
@@ -369,6 +446,33 @@ BOOST_AUTO_TEST_CASE(rule_116_cancelled_by_others_too_it_is_a_cancelled_error) {
                  std::rethrow_exception(end.error);
                });
              }) == "CancelledError()");
+}
+
+BOOST_AUTO_TEST_CASE(rule_116_interrupted_when_others_have_cancelled_it_it_is_a_cancelled_error) {
+  BOOST_TEST(thrown_by([] {
+               asyncio::run([]() -> Coroutine<> {
+                 const AnyTask main = current_task();
+                 (void)create_task([main]() -> Coroutine<> {
+                   main.cancel();
+                   interrupt();
+                   co_return;
+                 });
+                 const Ending by_the_task = co_await ending(Future<>());
+                 const Ending by_the_signal = co_await ending(Future<>());
+                 BOOST_TEST(main.cancelling() == 2);
+                 std::rethrow_exception(by_the_signal.error);
+               });
+             }) == "CancelledError()");
+}
+
+BOOST_AUTO_TEST_CASE(rule_115_an_interrupt_in_the_last_step_of_main_is_not_lost) {
+  const auto main = [](bool fails) -> Coroutine<int> {
+    interrupt();
+    if (fails) throw ValueError("x");
+    co_return 7;
+  };
+  BOOST_TEST(thrown_by([&] { asyncio::run(main(false)); }) == "KeyboardInterrupt()");
+  BOOST_TEST(thrown_by([&] { asyncio::run(main(true)); }) == "ValueError('x')");
 }
 
 BOOST_AUTO_TEST_CASE(rule_115_every_run_of_a_runner_begins_anew) {

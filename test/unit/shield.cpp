@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <tuple>
 
 #include <boost/test/unit_test.hpp>
 
@@ -64,6 +65,30 @@ BOOST_AUTO_TEST_CASE(rule_72_cancelling_the_waiter_does_not_reach_the_inner_one)
   });
 }
 
+BOOST_AUTO_TEST_CASE(rule_72_the_outer_one_fails_with_the_very_exception_of_the_inner_one) {
+  Loop loop;
+  const Future<> inner = loop.create_future();
+  const Future<> outer = shield(inner);
+  inner.set_exception(ValueError("x"));
+  loop.pass();
+  BOOST_TEST((outer.exception() == inner.exception()));
+}
+
+BOOST_AUTO_TEST_CASE(rule_72_cancelling_the_outer_one_leaves_a_gathering_alone) {
+  Loop loop;
+  const Future<int> first = loop.create_future<int>();
+  const Future<int> second = loop.create_future<int>();
+  const auto inner = gather(first, second);
+  const auto outer = shield(inner);
+  outer.cancel();
+  loop.pass();
+  BOOST_TEST(outer.cancelled());
+  first.set_result(1);
+  second.set_result(2);
+  loop.pass();
+  BOOST_TEST((inner.result() == std::tuple(1, 2)));
+}
+
 BOOST_AUTO_TEST_CASE(rule_72_if_others_cancel_the_inner_one_the_outer_is_cancelled) {
   Loop loop;
   loop.run([&]() -> Coroutine<> {
@@ -98,6 +123,17 @@ BOOST_AUTO_TEST_CASE(rule_72_a_failure_in_the_very_pass_of_the_cancellation_is_s
     co_await asyncio::sleep(1);
   });
   BOOST_TEST(loop.reports() == Lines());
+}
+
+BOOST_AUTO_TEST_CASE(co6_outside_a_running_loop_the_current_one_takes_the_coroutine) {
+  Loop loop;
+  BOOST_TEST(thrown_by([] { (void)shield(returns(1)); }) ==
+             "RuntimeError('There is no current event loop in this thread')");
+  set_event_loop(&loop);
+  const Future<int> outer = shield(returns(42));
+  set_event_loop(nullptr);
+  BOOST_TEST((&outer.get_loop() == &loop));
+  BOOST_TEST(loop.run_until_complete(outer) == 42);
 }
 
 BOOST_AUTO_TEST_CASE(a_result_that_somebody_else_set_stays) {

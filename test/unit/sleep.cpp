@@ -67,6 +67,18 @@ BOOST_AUTO_TEST_CASE(co1_a_result_is_what_the_await_gives) {
   });
 }
 
+BOOST_AUTO_TEST_CASE(co1_what_was_queued_before_a_delay_of_zero_runs_before_its_end) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    int calls = 0;
+    loop.call_soon([&] { ++calls; });
+    BOOST_TEST(calls == 0);
+    const int result = co_await asyncio::sleep(0, 10);
+    BOOST_TEST(calls == 1);
+    BOOST_TEST(result == 10);
+  });
+}
+
 BOOST_AUTO_TEST_CASE(co1_nan_is_a_value_error) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   BOOST_TEST(thrown_by([&] { (void)asyncio::sleep(nan); }) ==

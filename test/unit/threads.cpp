@@ -457,6 +457,21 @@ BOOST_AUTO_TEST_CASE(rule_37_nothing_is_copied_to_a_cancelled_future) {
   BOOST_TEST(reports.empty());
 }
 
+BOOST_AUTO_TEST_CASE(rule_37_a_future_that_is_cancelled_before_the_outcome_arrives_stays_so) {
+  VirtualLoop loop;
+  const Reports reports(loop);
+  const ConcurrentFuture<int> source;
+  const Future<int> future = wrap_future(source, loop);
+  source.set_result(42);
+  BOOST_TEST(future.cancel());
+  loop.pass();
+  loop.pass();
+  BOOST_TEST(future.cancelled());
+  BOOST_TEST(!source.cancelled());
+  BOOST_TEST(source.result() == 42);
+  BOOST_TEST(reports.empty());
+}
+
 BOOST_AUTO_TEST_CASE(rule_37_nothing_is_copied_to_a_closed_loop) {
   const ConcurrentFuture<int> source;
   auto loop = std::make_unique<EventLoop>();
@@ -488,6 +503,20 @@ BOOST_AUTO_TEST_CASE(fu16_a_future_of_a_loop_is_returned_unchanged) {
   BOOST_TEST((wrap_future(future) == future));
   BOOST_CHECK_EXCEPTION((void)wrap_future(ConcurrentFuture<>()), RuntimeError,
                         says("There is no current event loop in this thread"));
+}
+
+BOOST_AUTO_TEST_CASE(fu16_wrap_future_takes_the_running_loop_else_the_current_one) {
+  VirtualLoop loop;
+  VirtualLoop other;
+  const ConcurrentFuture<int> source;
+  set_event_loop(&other);
+  const Future<int> of_the_current_one = wrap_future(source);
+  Future<int> of_the_running_one(nullptr);
+  loop.call_soon([&] { of_the_running_one = wrap_future(source); });
+  loop.pass();
+  set_event_loop(nullptr);
+  BOOST_TEST((&of_the_current_one.get_loop() == &other));
+  BOOST_TEST((&of_the_running_one.get_loop() == &loop));
 }
 
 BOOST_AUTO_TEST_CASE(rule_37_a_value_that_cannot_be_copied_after_all_is_an_exception) {

@@ -3,6 +3,8 @@
 // wait() (surface CO3, rule 69, B2).
 #include <asyncio/wait.hpp>
 
+#include <list>
+#include <ranges>
 #include <string>
 #include <vector>
 
@@ -95,6 +97,20 @@ BOOST_AUTO_TEST_CASE(rule_69_first_completed_ends_with_the_first) {
   });
 }
 
+BOOST_AUTO_TEST_CASE(rule_69_what_ends_before_the_waiter_goes_on_is_done_as_well) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    const auto yields = [](int times) -> Coroutine<> {
+      for (int i = 0; i != times; ++i) co_await asyncio::sleep(0);
+    };
+    const std::vector tasks{create_task(yields(2), {.name = "b"}),
+                            create_task(yields(1), {.name = "a"})};
+    auto [done, pending] = co_await asyncio::wait(tasks, {.return_when = FIRST_COMPLETED});
+    BOOST_TEST(names(done) == Lines({"b", "a"}), boost::test_tools::per_element());
+    BOOST_TEST(pending.empty());
+  });
+}
+
 BOOST_AUTO_TEST_CASE(rule_69_first_exception_ends_with_the_first_that_failed) {
   Loop loop;
   loop.run([&]() -> Coroutine<> {
@@ -108,6 +124,21 @@ BOOST_AUTO_TEST_CASE(rule_69_first_exception_ends_with_the_first_that_failed) {
     co_await asyncio::wait(pending);
   });
   BOOST_TEST(loop.reports() == Lines(), "wait has looked at the exception that ended it");
+}
+
+BOOST_AUTO_TEST_CASE(rule_69_first_exception_ends_with_one_that_had_failed_before) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    const std::vector tasks{create_task(sleeps(3, 3), {.name = "a"}),
+                            create_task(fails("x"), {.name = "b"})};
+    co_await asyncio::sleep(0);
+    BOOST_TEST(tasks[1].done());
+    auto [done, pending] = co_await asyncio::wait(tasks, {.return_when = FIRST_EXCEPTION});
+    BOOST_TEST(names(done) == Lines({"b"}), boost::test_tools::per_element());
+    BOOST_TEST(names(pending) == Lines({"a"}), boost::test_tools::per_element());
+    BOOST_TEST((loop.time() == 0));
+    co_await asyncio::wait(pending);
+  });
 }
 
 BOOST_AUTO_TEST_CASE(rule_69_a_cancelled_one_is_no_exception) {
@@ -148,6 +179,20 @@ BOOST_AUTO_TEST_CASE(co3_when_the_time_is_over_nothing_is_thrown_and_nothing_can
   });
 }
 
+BOOST_AUTO_TEST_CASE(rule_69_what_completes_together_with_the_timeout_is_done) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    const std::vector tasks{create_task(sleeps(2, 2), {.name = "b"}),
+                            create_task(sleeps(1, 1), {.name = "a"})};
+    auto waiting = create_task(asyncio::wait(tasks, {.timeout = 1}));
+    auto [done, pending] = co_await std::move(waiting);
+    BOOST_TEST(names(done) == Lines({"a"}), boost::test_tools::per_element());
+    BOOST_TEST(names(pending) == Lines({"b"}), boost::test_tools::per_element());
+    BOOST_TEST((loop.time() == 1));
+    co_await asyncio::wait(pending);
+  });
+}
+
 BOOST_AUTO_TEST_CASE(rule_69_the_timer_is_taken_back) {
   Loop loop;
   loop.run([&]() -> Coroutine<> {
@@ -182,6 +227,20 @@ BOOST_AUTO_TEST_CASE(rule_69_cancelling_the_wait_cancels_nothing_inside) {
     const int value = co_await tasks[0];
     BOOST_TEST(value == 2);
     BOOST_TEST(tasks[1].result() == 1);
+  });
+}
+
+BOOST_AUTO_TEST_CASE(co3_any_range_will_do_one_that_makes_the_tasks_as_it_goes_too) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    const auto make = [](int i) { return create_task(returns(i)); };
+    auto made = std::views::iota(0, 10) | std::views::transform(make);
+    auto [done, pending] = co_await asyncio::wait(made);
+    BOOST_TEST(done.size() == 10u);
+    BOOST_TEST(pending.empty());
+    const std::list<Task<int>> list(done.begin(), done.end());
+    auto again = co_await asyncio::wait(list);
+    BOOST_TEST(again.first.size() == 10u);
   });
 }
 
