@@ -123,6 +123,12 @@ void FutureBase::throw_done() {
 }
 
 std::string FutureBase::repr() {
+  if (in_repr_) return "...";
+  in_repr_ = true;
+  const struct End {
+    ~End() { future.in_repr_ = false; }
+    FutureBase& future;
+  } end{*this};
   const TaskBase* const task = as_task();
   std::string text = std::string("<") + type_name();
   switch (state_) {

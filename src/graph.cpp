@@ -16,10 +16,6 @@ namespace detail {
 
 namespace {
 
-StackFrame stack_frame(const std::source_location& place) {
-  return {place.file_name(), place.line(), function_name(place)};
-}
-
 /// That line of the file without its indentation; empty if it cannot be read.
 std::string source_line(const std::string& file, unsigned number) {
   std::ifstream source(file);
@@ -128,8 +124,7 @@ void print_stack(TaskBase& task, std::optional<int> limit, std::ostream* file) {
   else
     out << "Stack for " << task.future().repr() << " (most recent call last):\n";
   for (const StackFrame& frame : frames) {
-    out << "  File \"" << frame.file << "\", line " << frame.line << ", in " << frame.function
-        << '\n';
+    out << traceback_line(frame) << '\n';
     if (const std::string line = source_line(frame.file, frame.line); !line.empty())
       out << "    " << line << '\n';
   }

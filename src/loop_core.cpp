@@ -9,6 +9,9 @@
 #include <cstdlib>
 #include <typeinfo>
 
+#include "notes.hpp"
+#include "places.hpp"
+
 namespace asyncio::inline v1::detail {
 
 namespace {
@@ -361,6 +364,14 @@ void LoopCore::report(const Report& report) {
   if (report.future) context.future = AnyFuture(Ref<FutureBase>(report.future));
   if (report.task) context.task = AnyTask(*report.task);
   if (report.handle) context.handle = Handle(Ref<HandleNode>(report.handle));
+  if (const Notes* const known_places = notes_if_any()) {
+    const std::source_location place =
+        report.handle ? known_places->origin_of(*report.handle)
+        : report.task ? known_places->origin_of(report.task->future())
+        : report.future ? known_places->origin_of(*report.future)
+                        : std::source_location();
+    if (known(place)) context.source_traceback = stack_frame(place);
+  }
   call_exception_handler(context);
 }
 
@@ -406,6 +417,8 @@ void LoopCore::default_exception_handler(const ExceptionContext& context) const 
     line("protocol", object_repr(typeid(protocol), &protocol));
   }
   if (context.socket) line("socket", to_string(*context.socket));
+  if (const auto& frame = context.source_traceback)
+    line("source_traceback", "Object created at (most recent call last):\n" + traceback_line(*frame));
   if (context.task) line("task", to_string(context.task));
   if (context.transport) line("transport", to_string(*context.transport));
   if (context.exception) text += '\n' + repr(context.exception);

@@ -64,9 +64,13 @@ std::string file_and_line(const std::source_location& place) {
   return place.file_name() + (":" + std::to_string(place.line()));
 }
 
-std::string traceback_line(const std::source_location& place) {
-  return std::string("File \"") + place.file_name() + "\", line " + std::to_string(place.line()) +
-         ", in " + function_name(place);
+StackFrame stack_frame(const std::source_location& place) {
+  return {place.file_name(), place.line(), function_name(place)};
+}
+
+std::string traceback_line(const StackFrame& frame) {
+  return "  File \"" + frame.file + "\", line " + std::to_string(frame.line) + ", in " +
+         frame.function;
 }
 
 }  // namespace asyncio::inline v1::detail

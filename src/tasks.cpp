@@ -83,7 +83,9 @@ void TaskBase::resume() {
   } const current(scheduler(), this);
   const ContextScope scope(context_);
 
-  if (!std::exchange(started_, true) && pending_throw_) {
+  const bool first_step = !started_;
+  started_ = true;
+  if (first_step && pending_throw_) {
     // Cancelled before the first step: no line of the coroutine runs (rule 57).
     innermost_ = nullptr;
     destroy_frame();
@@ -156,8 +158,16 @@ void TaskBase::abandon() noexcept {
 bool TaskBase::request_cancel(const std::string* message) {
   future_.mark_retrieved();
   if (future_.done()) return false;
+  if (in_cancel_) throw RuntimeError("maximum recursion depth exceeded: tasks wait for each other");
   ++cancel_requests_;
-  if (waiter_ && waiter_->cancel(message)) return true;
+  if (waiter_) {
+    in_cancel_ = true;
+    const struct End {
+      ~End() { task.in_cancel_ = false; }
+      TaskBase& task;
+    } end{*this};
+    if (waiter_->cancel(message)) return true;
+  }
   must_cancel_ = true;
   future_.set_cancel_message(message);
   return true;
@@ -218,11 +228,7 @@ std::string TaskBase::repr_info() const {
   text += innermost_ ? "running at " + file_and_line(stack().back())
                      : "done, defined at " + file_and_line(coroutine_);
   text += '>';
-  if (waiter_) {
-    const bool outermost = !std::exchange(in_repr_, true);
-    text += " wait_for=" + (outermost ? waiter_->repr() : "...");
-    if (outermost) in_repr_ = false;
-  }
+  if (waiter_) text += " wait_for=" + waiter_->repr();
   return text;
 }
 

@@ -100,8 +100,8 @@ class Trials {
       const std::string error = thrown_by([&] { loop.run_until_complete(task); });
       if (!error.starts_with("CancelledError(")) add(error);
       loop.run_passes(aftermath);
-      for (const std::string& leftover : loop.leftovers()) add("left behind: " + leftover);
       add(thrown_by([&] { subject_.check(loop); }));
+      for (const std::string& leftover : loop.leftovers()) add("left behind: " + leftover);
     }
     if (subject_.check_closed) add(thrown_by(subject_.check_closed));
     return reached;

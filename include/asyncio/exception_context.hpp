@@ -28,6 +28,8 @@ struct ExceptionContext {
   std::shared_ptr<BaseProtocol> protocol{};
   std::shared_ptr<BaseTransport> transport{};
   std::optional<TransportSocket> socket{};
+  /// Where the future, task or handle was made, if that was in debug mode.
+  std::optional<StackFrame> source_traceback{};
   /// What was being reported when a handler failed.
   const ExceptionContext* context = nullptr;
 };

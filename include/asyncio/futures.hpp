@@ -122,7 +122,8 @@ class FutureBase : public Pooled {
   State state_ = State::pending;
   bool log_exception_ = false;  // set, and nobody has looked at it yet
   bool tell_callbacks_ = false;
-  bool noted_ = false;  // stands in the scheduler's notes
+  bool noted_ : 1 = false;    // stands in the scheduler's notes
+  bool in_repr_ : 1 = false;  // its repr may come to itself again
   Ref<Scheduler> scheduler_;
   ReadyList callbacks_;
   std::exception_ptr exception_;  // of a failed future; of a cancelled one: the original

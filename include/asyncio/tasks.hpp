@@ -116,10 +116,10 @@ class TaskBase : public ReadyNode, private Links {
   std::uint64_t number_ = 0;        // of the default name
   int cancel_requests_ = 0;
   bool stepping_ = false;           // the coroutine runs, and has not suspended yet
-  bool started_ = false;
   bool must_cancel_ = false;        // CancelledError is to be thrown at the next step
-  bool log_destroy_pending_ = true;
-  mutable bool in_repr_ = false;    // two tasks may wait for each other
+  bool started_ : 1 = false;
+  bool log_destroy_pending_ : 1 = true;
+  bool in_cancel_ : 1 = false;      // asks what it waits for to be cancelled
 };
 
 template <class T>

@@ -85,8 +85,8 @@ CancelReport cancel_at_every_suspension(const Subject& subject);
 /// Makes a loop and a task of `body(loop)` again and again. Cancels the task before its first step,
 /// and then at every suspension, in each pass that finds it there; so also between a wake-up and its
 /// turn. Goes on until the body ends before it could be cancelled. Each time the body must end, by
-/// itself or with CancelledError, and nothing may be left: no task, no timer, no report. `check` may
-/// throw to say what else is wrong; the loop may still be run there.
+/// itself or with CancelledError. Then comes `check`, which may run the loop on, and throw to say
+/// what is wrong. After it nothing may be left: no task, no timer, no report.
 /// Then the same with the loop closed in place of the cancellation. `check_closed` is called after
 /// each loop is gone.
 ///

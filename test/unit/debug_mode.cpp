@@ -103,6 +103,9 @@ BOOST_AUTO_TEST_CASE(db4_run_sets_it) {
   const auto body = []() -> Coroutine<bool> { co_return get_running_loop().get_debug(); };
   BOOST_TEST(asyncio::run(body(), {.debug = true}));
   BOOST_TEST(!asyncio::run(body()));
+  const Environment set("ASYNCIO_DEBUG", "1");
+  BOOST_TEST(asyncio::run(body()));
+  BOOST_TEST(!asyncio::run(body(), {.debug = false}));
 }
 
 BOOST_AUTO_TEST_CASE(r104_a_slow_callback_is_named_with_the_place_where_it_was_made) {
@@ -233,6 +236,45 @@ BOOST_AUTO_TEST_CASE(r105_handles_may_outlive_a_loop_in_debug_mode) {
   BOOST_TEST(to_string(handle).starts_with("<Handle cancelled") == false);
 }
 
+BOOST_AUTO_TEST_CASE(r105_reports_tell_where_things_were_made) {
+  Log log;
+  unsigned made = 0;
+  {
+    DebugLoop loop;
+    made = line() + 1;
+    loop.create_future().set_exception(ValueError("x"));
+  }
+  const auto& message = log.lines.at(0).message;
+  const std::string place = std::string(__FILE__) + ':' + std::to_string(made);
+  BOOST_TEST(message.starts_with("Future exception was never retrieved\n"
+                                 "future: <Future finished exception=ValueError('x') created at " +
+                                 place + ">\nsource_traceback: Object created at (most recent call "
+                                 "last):\n  File \"" + __FILE__ + "\", line " +
+                                 std::to_string(made) + ", in "));
+  BOOST_TEST(message.ends_with("\nValueError('x')"));
+}
+
+BOOST_AUTO_TEST_CASE(r105_the_context_of_a_report_has_the_place_in_debug_mode_only) {
+  for (const bool debug : {true, false}) {
+    std::optional<StackFrame> place;
+    unsigned made = 0;
+    {
+      VirtualLoop loop;
+      loop.set_debug(debug);
+      loop.set_exception_handler([&](EventLoop&, const ExceptionContext& context) {
+        BOOST_TEST(context.message == "Task was destroyed but it is pending!");
+        place = context.source_traceback;
+      });
+      made = line() + 1;
+      (void)loop.create_task(sleeps(1));
+      loop.pass();
+      loop.close();
+    }
+    BOOST_TEST(place.has_value() == debug);
+    if (place) BOOST_TEST(place->line == made);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(r106_other_threads_are_refused_while_the_loop_runs) {
   DebugLoop loop;
   BOOST_TEST(thrown_in_another_thread(loop, [&] { loop.call_soon([] {}); }) == wrong_thread);
@@ -307,7 +349,7 @@ BOOST_AUTO_TEST_CASE(r109_closing_it_is_using_it) {
 BOOST_AUTO_TEST_CASE(an_unclosed_loop_is_told_of) {
   const Log log;
   {
-    VirtualLoop loop;
+    EventLoop loop;
     loop.set_debug(true);
   }
   BOOST_TEST(warnings(log) ==
