@@ -65,6 +65,12 @@ concept inline_awaitable =
     !std::is_aggregate_v<std::remove_cvref_t<A>> ||
     !ASYNCIO_COROUTINES_BITE;
 
+/// The same question for the operand of `co_yield`, deduced as `U` for a parameter `U&&` of
+/// `yield_value`, where values of type `T` are yielded. A closure is at risk if it is converted to
+/// T; an operand that is a T already cannot be a closure written inline.
+template <class U, class T>
+concept inline_yield = inline_awaitable<U> && (std::is_same_v<U, T> || inline_callable<U>);
+
 /// A struct meant for designated initialisers: it owns nothing. Checked by every compiler, for a
 /// struct written with clang must not break its users on g++ 12.
 template <class O>
@@ -89,6 +95,17 @@ consteval bool require_inline_awaitable() {
                 "asyncio: g++ 12 destroys an awaitable aggregate that owns something twice when it "
                 "is written after co_await; give the type a constructor, or the object a name in "
                 "its own statement first");
+  return true;
+}
+
+/// To be written as `static_assert(require_inline_yield<U, T>());` first in `yield_value`.
+template <class U, class T>
+consteval bool require_inline_yield() {
+  constexpr bool accepted = inline_yield<U, T>;
+  static_assert(accepted,
+                "asyncio: g++ 12 destroys an aggregate or a closure that owns something twice when "
+                "it is written after co_yield; give the type a constructor, or the object a name "
+                "in its own statement first and yield the name");
   return true;
 }
 
