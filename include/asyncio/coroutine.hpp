@@ -56,9 +56,12 @@ class Frame {
   FinalAwaiter final_suspend() const noexcept { return {}; }
 #if ASYNCIO_COROUTINES_BITE
   template <class A>
-  A&& await_transform(A&& awaitable) const noexcept {
+  decltype(auto) await_transform(A&& awaitable) const noexcept {
     static_assert(require_inline_awaitable<A>());
-    return static_cast<A&&>(awaitable);
+    if constexpr (own_awaiter<A>)
+      return InPlace<std::remove_reference_t<A>>(awaitable);
+    else
+      return static_cast<A&&>(awaitable);
   }
 #endif
   void unhandled_exception() noexcept { error = std::current_exception(); }

@@ -169,9 +169,12 @@ class GeneratorState final : public FrameSlot, public Pooled {
   unsigned references_ = 0;
 };
 
-/// What the awaitables of a generator have in common.
+/// What the awaitables of a generator have in common. They are used up by awaiting (rule 50).
 class GeneratorAwaiter {
  public:
+  GeneratorAwaiter(GeneratorAwaiter&&) noexcept = default;
+  GeneratorAwaiter& operator=(GeneratorAwaiter&&) noexcept = default;
+
   template <std::derived_from<Frame> P>
   void await_suspend(std::coroutine_handle<P> caller) noexcept {
     state_->run(caller.promise());
@@ -192,7 +195,7 @@ class GeneratorAwaiter {
   /// run: the generator is finished, or aclose() has been awaited before.
   bool throw_in(Method method, std::exception_ptr error);
 
-  Ref<GeneratorState> state_;  // null once it was awaited
+  Ref<GeneratorState> state_;  // null once it was awaited or moved from
 
  private:
   [[noreturn]] void throw_refused(Method method) const;
@@ -257,11 +260,13 @@ class [[nodiscard("aclose() does nothing until it is awaited")]] GeneratorClose 
 /// for something (rule 39). Cancelling the task that asks throws CancelledError at the await inside
 /// the body. Several tasks may ask in turn, but not at the same time.
 ///
-/// Destroying it destroys the locals of a body that is suspended at a co_yield, and runs nothing. A
+/// Destroying it destroys the locals of a body that is suspended at a co_yield, and runs nothing.
+/// (Generators that are locals of each other take native stack for that, but for nothing else.) A
 /// body that somebody waits for at that moment goes on to its next co_yield first. A body suspended
-/// in an await is destroyed with the loop, like every frame of a pending task. Nobody keeps track of
-/// generators, so loop.shutdown_asyncgens() has nothing to do.
-/// The loop's thread only. Python: what a function with `async def` and `yield` returns.
+/// in an await is destroyed with the loop, like every frame of a pending task; whoever still holds
+/// the generator finds it finished. Nobody keeps track of generators, so loop.shutdown_asyncgens()
+/// has nothing to do. The loop's thread only.
+/// Python: what a function with `async def` and `yield` returns.
 template <class T>
 class [[nodiscard("a generator does nothing until next() is awaited")]] Generator {
   static_assert((std::is_object_v<T> && !std::is_const_v<T>) || std::is_lvalue_reference_v<T>,
@@ -296,11 +301,11 @@ class [[nodiscard("a generator does nothing until next() is awaited")]] Generato
   }
 
   /// Ends the body: throws GeneratorExit at the co_yield where it is suspended, and completes when
-  /// the body has ended, by letting that out or by returning; its cleanup may await. Nothing runs if
-  /// the body has not begun, or has ended. Another exception of the body comes out.
+  /// the body has ended, by letting that out or by returning; its cleanup may await. Nothing runs
+  /// if the body has not begun, or has ended. Another exception of the body comes out. On cancel
+  /// the cleanup gets the CancelledError.
   /// RuntimeError "async generator ignored GeneratorExit" if it yields once more;
   /// "aclose(): asynchronous generator is already running".
-  /// On cancel the cleanup gets the CancelledError.
   detail::GeneratorClose aclose() { return detail::GeneratorClose(state()); }
 
  private:

@@ -121,6 +121,32 @@ consteval bool require_inline_options() {
   return true;
 }
 
+#if ASYNCIO_COROUTINES_BITE
+/// What `await_transform` returns for an object that is its own awaiter. g++ 12 would await a copy
+/// of it if it were returned by reference.
+template <class Awaiter>
+class InPlace {
+ public:
+  explicit InPlace(Awaiter& awaiter) noexcept : awaiter_(awaiter) {}
+
+  decltype(auto) await_ready() { return awaiter_.await_ready(); }
+  template <class P>
+  decltype(auto) await_suspend(std::coroutine_handle<P> frame) {
+    return awaiter_.await_suspend(frame);
+  }
+  decltype(auto) await_resume() { return awaiter_.await_resume(); }
+
+ private:
+  Awaiter& awaiter_;
+};
+
+template <class A>
+concept has_co_await = requires(A&& a) { static_cast<A&&>(a).operator co_await(); } ||
+                       requires(A&& a) { operator co_await(static_cast<A&&>(a)); };
+template <class A>
+concept own_awaiter = !has_co_await<A> && requires(A& a) { a.await_ready(); };
+#endif
+
 /// Says on stderr that the coroutine ending near `line` of `file` was miscompiled and how to write
 /// it, then aborts.
 [[noreturn]] void report_miscompiled_coroutine(const char* file, unsigned line) noexcept;
