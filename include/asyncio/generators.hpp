@@ -63,7 +63,7 @@ class GeneratorFrame : public Frame {
 
   std::exception_ptr thrown;  // to be thrown at the co_yield where it is suspended
   bool started = false;
-  bool running = false;  // somebody awaits it: between two values, or suspended in an await
+  bool running = false;  // somebody awaits it: the body runs, or is suspended in an await
   bool closed = false;   // aclose() was awaited, which its body may have ignored
 
  protected:
@@ -74,10 +74,10 @@ class GeneratorFrame : public Frame {
 /// Suspends a generator at a co_yield. `Held` is a reference to the operand, which stays where it
 /// is until the generator is resumed, or a T that was made of it.
 template <class Held, class Promise>
-class Yield {
+class GeneratorYield {
  public:
   template <class U>
-  Yield(Promise& promise, U&& value) : promise_(promise), value_(std::forward<U>(value)) {}
+  GeneratorYield(Promise& promise, U&& value) : promise_(promise), value_(std::forward<U>(value)) {}
 
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<>) noexcept {
@@ -107,7 +107,7 @@ class GeneratorPromise final : public GeneratorFrame {
     requires(!std::is_reference_v<T> && std::convertible_to<U, T>)
   auto yield_value(U&& operand) {
     static_assert(require_inline_yield<U, T>());
-    return Yield<std::conditional_t<std::is_same_v<U, T>, T&&, T>, GeneratorPromise>(
+    return GeneratorYield<std::conditional_t<std::is_same_v<U, T>, T&&, T>, GeneratorPromise>(
         *this, std::forward<U>(operand));
   }
   /// co_yield of what a Generator<T&> refers to; only a reference to const binds to a temporary.
@@ -117,7 +117,7 @@ class GeneratorPromise final : public GeneratorFrame {
     static_assert(require_inline_yield<U, std::remove_cvref_t<T>>());
     static_assert(std::is_convertible_v<std::remove_reference_t<U>*, std::remove_reference_t<T>*>,
                   "asyncio: the converted value would be gone before the consumer sees it");
-    return Yield<T, GeneratorPromise>(*this, operand);
+    return GeneratorYield<T, GeneratorPromise>(*this, operand);
   }
 
   std::remove_reference_t<T>* value;  // while it is suspended at a co_yield
@@ -218,7 +218,7 @@ class [[nodiscard("next() does nothing until it is awaited")]] GeneratorNext
       if constexpr (std::is_reference_v<T>)
         return value;
       else
-        return Item(std::move(*value));
+        return Item(std::in_place, std::move(*value));
     }
     if (const std::exception_ptr error = state->end()) std::rethrow_exception(error);
     return Item();
@@ -254,7 +254,8 @@ class [[nodiscard("aclose() does nothing until it is awaited")]] GeneratorClose 
 
 /// An asynchronous generator: the body of a function that awaits and yields, run piece by piece by
 /// whoever asks for the next value, in the task that asks. T is a type that can be moved, or U& or
-/// const U&: then next() gives a pointer to what was yielded, and nothing is copied.
+/// const U&: then next() gives a pointer to what was yielded, and nothing is copied. A co_yield
+/// gives nothing back: there is no asend().
 ///
 /// Asking is a nested call, as awaiting a coroutine is: no pass of the loop, unless the body waits
 /// for something (rule 39). Cancelling the task that asks throws CancelledError at the await inside

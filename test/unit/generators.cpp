@@ -321,15 +321,25 @@ BOOST_AUTO_TEST_CASE(what_is_yielded_may_be_converted) {
   };
   Loop loop;
   BOOST_TEST(loop.run_until_complete(list(body())) == (Lines{"literal", "constant", "braces"}));
-  const auto functions = [](int* sum) -> Generator<std::function<void(int)>> {
-    co_yield [sum](int n) { *sum += n; };
+  const auto functions = [](int& sum) -> Generator<std::function<void(int)>> {
+    co_yield [&](int n) { sum += n; };
     const std::string kept = "1234567890123456789012345";
-    auto named = [sum, kept](int) { *sum += static_cast<int>(kept.size()); };
+    auto named = [&sum, kept](int) { sum += static_cast<int>(kept.size()); };
     co_yield named;
   };
   int total = 0;
-  for (auto& function : loop.run_until_complete(list(functions(&total)))) function(10);
+  for (auto& function : loop.run_until_complete(list(functions(total)))) function(10);
   BOOST_TEST(total == 35);
+}
+
+BOOST_AUTO_TEST_CASE(an_empty_optional_is_a_value) {
+  const auto body = []() -> Generator<std::optional<int>> {
+    co_yield std::nullopt;
+    co_yield 1;
+  };
+  Loop loop;
+  BOOST_TEST((loop.run_until_complete(list(body())) ==
+              std::vector<std::optional<int>>{std::nullopt, 1}));
 }
 
 BOOST_AUTO_TEST_CASE(a_generator_of_references_copies_nothing) {
