@@ -372,6 +372,8 @@ class Linter:
         """Checks a full expression or declaration, then what is inside its lambdas."""
         if not nodes:
             return
+        if is_word(nodes[0], "co_yield") and len(nodes) > 1 and is_word(nodes[1], "co_await"):
+            nodes = nodes[1:]  # `co_yield co_await x;` is right, as `co_return co_await x;` is
         awaits = self.awaits(nodes)
         if len(awaits) > 1:
             self.found("several-awaits", awaits[1][0], nodes)
@@ -398,9 +400,11 @@ class Linter:
         if len(path) > 1:
             self.found("nested-await", line, nodes)
             return
-        if is_word(level[at], "co_yield"):
-            return
         before = level[:at]
+        if is_word(level[at], "co_yield"):  # its operand is all that follows
+            if before and not is_mark(before[-1], "="):
+                self.found("nested-await", line, nodes)
+            return
         starts = ["="] + ([":"] if colon_ends_declaration else [])
         whole = (not before or is_mark(before[-1], *starts) or is_word(before[-1], "co_return")
                  or (len(before) == 1 and is_void(before[0])))

@@ -11,6 +11,7 @@
 #include <asyncio/exceptions.hpp>
 #include <asyncio/executors.hpp>
 #include <asyncio/futures.hpp>
+#include <asyncio/generators.hpp>
 #include <asyncio/graph.hpp>
 #include <asyncio/handles.hpp>
 #include <asyncio/locks.hpp>

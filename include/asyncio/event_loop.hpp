@@ -95,7 +95,7 @@ class EventLoop {
   /// are dropped, and the end of the process waits for it.
   void close();
 
-  /// Ends what asynchronous generators are alive; none are kept track of. Python's run() does it.
+  /// Completes at once: whoever holds a generator ends it (see Generator), none are kept track of.
   Coroutine<> shutdown_asyncgens();
 
   // -- callbacks and time (surface A3)

@@ -3,12 +3,12 @@
 // The exception classes of Python that asyncio raises, and the questions one asks of a
 // std::exception_ptr.
 //
-// There are two roots, as in Python. BaseException (CancelledError, KeyboardInterrupt, SystemExit,
-// BaseExceptionGroup) does not derive from std::exception, so `catch (const std::exception&)` never
-// swallows a cancellation; a `catch (...)` must rethrow it. Everything else derives from
-// std::exception: Exception and its family, and OSError, which is a boost::system::system_error.
-// Python's `except Exception` is "anything but BaseException" here: use
-// is_exception() or isinstance<Exception>(), which count OSError and foreign C++ exceptions in.
+// There are two roots, as in Python. BaseException (CancelledError, GeneratorExit,
+// KeyboardInterrupt, SystemExit, BaseExceptionGroup) does not derive from std::exception, so
+// `catch (const std::exception&)` never swallows a cancellation; a `catch (...)` must rethrow it.
+// Everything else derives from std::exception: Exception and its family, and OSError, which is a
+// boost::system::system_error. Python's `except Exception` is "anything but BaseException" here:
+// use is_exception() or isinstance<Exception>(), which count OSError and foreign C++ exceptions in.
 //
 // Copying any of these objects never throws. The objects have no locks: set_cause() belongs to the
 // thread that is about to throw.
@@ -107,6 +107,12 @@ class BaseException : public detail::Cause {
 };
 
 class CancelledError : public BaseException {
+ public:
+  using BaseException::BaseException;
+};
+
+// What aclose() throws into an asynchronous generator, to end it.
+class GeneratorExit : public BaseException {
  public:
   using BaseException::BaseException;
 };

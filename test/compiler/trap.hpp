@@ -79,6 +79,14 @@ Later<int> take_value(F) {
   return later(1);
 }
 
+/// What `co_yield` awaits.
+struct Yielded {
+  Yielded() {}
+  bool await_ready() const { return !suspend; }
+  void await_suspend(std::coroutine_handle<>) const {}
+  void await_resume() const {}
+};
+
 template <class T>
 struct Result {
   std::optional<T> value;
@@ -100,6 +108,12 @@ class Coroutine {
     std::suspend_always initial_suspend() { return {}; }
     std::suspend_always final_suspend() noexcept { return {}; }
     void unhandled_exception() { error = std::current_exception(); }
+
+    /// A generator too, whose values nobody takes.
+    template <class U = T>
+    Yielded yield_value(U&&) {
+      return {};
+    }
   };
   using Handle = std::coroutine_handle<promise_type>;
 

@@ -188,6 +188,33 @@ BOOST_AUTO_TEST_CASE(any_type_with_an_awaiter_can_be_awaited) {
   BOOST_TEST(loop.run_until_complete(Ready()) == 7);
 }
 
+BOOST_AUTO_TEST_CASE(an_awaiter_is_awaited_where_it_is) {
+  struct Counting {
+    Counting() = default;
+    Counting(const Counting&) = delete;
+    Counting& operator=(const Counting&) = delete;
+    bool await_ready() noexcept { return ++asked > 1; }
+    bool await_suspend(std::coroutine_handle<>) noexcept {
+      ++asked;
+      return false;
+    }
+    int& await_resume() noexcept { return asked; }
+    int asked = 0;
+  };
+  VirtualLoop loop;
+  const auto body = []() -> Coroutine<> {
+    Counting counting;
+    const int& asked = co_await counting;
+    BOOST_TEST(&asked == &counting.asked);
+    BOOST_TEST(asked == 2);
+    co_await std::move(counting);
+    BOOST_TEST(asked == 3);
+    const int temporary = co_await Counting();
+    BOOST_TEST(temporary == 2);
+  };
+  loop.run(body);
+}
+
 BOOST_AUTO_TEST_CASE(cancellation_is_thrown_at_the_innermost_await) {
   VirtualLoop loop;
   Trace trace;

@@ -236,8 +236,8 @@ BOOST_AUTO_TEST_CASE(exception_is_everything_but_a_base_exception) {
     BOOST_TEST(is_exception(error));
     BOOST_TEST(isinstance<Exception>(error));
   }
-  for (const auto& error : {ptr(CancelledError()), ptr(KeyboardInterrupt()), ptr(SystemExit()),
-                            ptr(BaseExceptionGroup("g", {ptr(7)}))}) {
+  for (const auto& error : {ptr(CancelledError()), ptr(GeneratorExit()), ptr(KeyboardInterrupt()),
+                            ptr(SystemExit()), ptr(BaseExceptionGroup("g", {ptr(7)}))}) {
     BOOST_TEST(!is_exception(error));
     BOOST_TEST(!isinstance<Exception>(error));
   }

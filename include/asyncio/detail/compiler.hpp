@@ -65,6 +65,12 @@ concept inline_awaitable =
     !std::is_aggregate_v<std::remove_cvref_t<A>> ||
     !ASYNCIO_COROUTINES_BITE;
 
+/// The same question for the operand of `co_yield`, deduced as `U` for a parameter `U&&` of
+/// `yield_value`, where values of type `T` are yielded. A closure is at risk if it is converted to
+/// T; an operand that is a T already cannot be a closure written inline.
+template <class U, class T>
+concept inline_yield = inline_awaitable<U> && (std::is_same_v<U, T> || inline_callable<U>);
+
 /// A struct meant for designated initialisers: it owns nothing. Checked by every compiler, for a
 /// struct written with clang must not break its users on g++ 12.
 template <class O>
@@ -89,6 +95,17 @@ consteval bool require_inline_awaitable() {
                 "asyncio: g++ 12 destroys an awaitable aggregate that owns something twice when it "
                 "is written after co_await; give the type a constructor, or the object a name in "
                 "its own statement first");
+  return true;
+}
+
+/// To be written as `static_assert(require_inline_yield<U, T>());` first in `yield_value`.
+template <class U, class T>
+consteval bool require_inline_yield() {
+  constexpr bool accepted = inline_yield<U, T>;
+  static_assert(accepted,
+                "asyncio: g++ 12 destroys an aggregate or a closure that owns something twice when "
+                "it is written after co_yield; give the type a constructor, or the object a name "
+                "in its own statement first and yield the name");
   return true;
 }
 
@@ -146,12 +163,14 @@ class InitialSuspend {
   Promise* promise_;
 };
 
-/// Stands for an awaiter that has a name, which g++ 12 would copy: `auto s = sleep(1); co_await s;`
-template <class A>
-class AwaiterReference {
+/// Stands for an object that is its own awaiter, of which g++ 12 would await a copy if
+/// `await_transform` returned it by reference: `auto s = sleep(1); co_await s;`
+template <class Awaiter>
+class InPlace {
  public:
-  explicit AwaiterReference(A& awaiter) noexcept : awaiter_(awaiter) {}
-  bool await_ready() { return awaiter_.await_ready(); }
+  explicit InPlace(Awaiter& awaiter) noexcept : awaiter_(awaiter) {}
+
+  decltype(auto) await_ready() { return awaiter_.await_ready(); }
   template <class P>
   decltype(auto) await_suspend(std::coroutine_handle<P> frame) {
     return awaiter_.await_suspend(frame);
@@ -159,16 +178,21 @@ class AwaiterReference {
   decltype(auto) await_resume() { return awaiter_.await_resume(); }
 
  private:
-  A& awaiter_;
+  Awaiter& awaiter_;
 };
 
-/// What `await_transform` returns for its argument: the argument.
+template <class A>
+concept has_co_await = requires(A&& a) { static_cast<A&&>(a).operator co_await(); } ||
+                       requires(A&& a) { operator co_await(static_cast<A&&>(a)); };
+template <class A>
+concept own_awaiter = !has_co_await<A> && requires(A& a) { a.await_ready(); };
+
+/// What `await_transform` returns: its argument.
 template <class A>
 decltype(auto) pass_awaitable(A&& awaitable) noexcept {
   static_assert(require_inline_awaitable<A>());
-  if constexpr (ASYNCIO_COROUTINES_BITE && std::is_lvalue_reference_v<A> &&
-                requires { awaitable.await_ready(); })
-    return AwaiterReference<std::remove_reference_t<A>>(awaitable);
+  if constexpr (ASYNCIO_COROUTINES_BITE && own_awaiter<A>)
+    return InPlace<std::remove_reference_t<A>>(awaitable);
   else
     return static_cast<A&&>(awaitable);
 }
