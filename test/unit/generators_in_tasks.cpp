@@ -61,7 +61,7 @@ BOOST_AUTO_TEST_CASE(cancelling_the_consumer_throws_at_the_await_inside_and_fini
     const auto value = co_await generator.next();
     BOOST_TEST(!value);
   });
-  BOOST_TEST(loop.idle());
+  BOOST_TEST(loop.leftovers() == Lines());
 }
 
 BOOST_AUTO_TEST_CASE(a_body_that_swallows_the_cancellation_goes_on) {
