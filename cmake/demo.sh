@@ -28,9 +28,10 @@ label() { sed -u "s/^/$1 | /"; }
 payload() { sed -n "s/.*$1 b['\"]\(.*\)['\"]\$/\1/p" "$scratch/client" | tr -d '\n'; }
 
 # The server's output comes through a pipe, so that reading it waits for the server to be ready, or
-# gone. The time limits are for a program that hangs.
+# gone. The time limits are for a program that hangs; in the foreground, because timeout would send
+# the interrupt twice otherwise, the second one perhaps when the server has closed its loop.
 mkfifo "$scratch/server"
-timeout 60 build/release/bin/protocol_echo_server >"$scratch/server" 2>&1 &
+timeout --foreground 60 build/release/bin/protocol_echo_server >"$scratch/server" 2>&1 &
 server=$!
 exec 3<"$scratch/server"
 ready=no
@@ -43,7 +44,7 @@ label server <&3 &
 shown=$!
 
 client_status=0
-timeout 60 build/release/bin/protocol_echo_client >"$scratch/client" 2>&1 || client_status=$?
+timeout --foreground 60 build/release/bin/protocol_echo_client >"$scratch/client" 2>&1 || client_status=$?
 label client <"$scratch/client"
 
 kill -INT "$server"

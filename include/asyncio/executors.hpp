@@ -309,8 +309,9 @@ namespace detail {
 class ThreadPool;
 }
 
-/// An executor with threads of its own, a boost::asio::thread_pool. The destructor is shutdown(): it
-/// waits for all that was submitted; in one of those threads it does not wait. Python: concurrent.futures.ThreadPoolExecutor.
+/// An executor with threads of its own, a boost::asio::thread_pool. The destructor is shutdown():
+/// it waits for all that was submitted; in one of those threads it does not wait.
+/// Python: concurrent.futures.ThreadPoolExecutor.
 class ThreadPoolExecutor final : public Executor {
  public:
   /// ValueError "max_workers must be greater than 0".

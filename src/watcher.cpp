@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: BSL-1.0
+#include <asyncio/detail/watcher.hpp>
+
+namespace asyncio::inline v1::detail {
+
+/// What a watcher that is no more leaves in a child's list of callbacks: its turns in the passes.
+class Watcher::Remnant final : public ReadyNode, public Pooled {
+ public:
+  explicit Remnant(const Watcher& watcher) noexcept
+      : retrieves_(watcher.self_.done()),
+        turns_(watcher.calls_itself_ && !watcher.self_.done() ? 2 : 1) {}
+  void run() override {
+    if (--turns_ != 0) return child_->scheduler().push(*this);
+    const std::unique_ptr<Remnant> entry(this);
+    if (retrieves_) child_->mark_retrieved();
+  }
+  void drop() noexcept override { delete this; }
+  void completed_by(FutureBase& child) noexcept override { child_ = Ref<FutureBase>(&child); }
+
+ private:
+  const bool retrieves_;  // the watcher was done: nobody else asks for the child's exception
+  int turns_;
+  Ref<FutureBase> child_;
+};
+
+Watcher::~Watcher() {
+  if (self_.scheduler().closing()) {
+    unwatch();
+    return;
+  }
+  for (std::size_t i = 0; i != count_; ++i) {
+    Node& node = nodes_[i];
+    if (!node.child || node.child->done()) continue;
+    node.child->replace_callback(node, *new Remnant(*this));
+  }
+}
+
+void Watcher::let_all_go(Scheduler& loop) noexcept {
+  while (loop.watchers.next != &loop.watchers)
+    static_cast<Watcher&>(*loop.watchers.next).let_go();
+}
+
+void Watcher::watch(const std::vector<FutureBase*>& children) {
+  expect(children.size());
+  for (FutureBase* child : children) watch(*child);
+}
+
+void Watcher::expect(std::size_t count) { nodes_ = std::make_unique<Node[]>(count); }
+
+void Watcher::watch(FutureBase& child) {
+  Node& node = nodes_[count_++];
+  node.watcher = this;
+  node.child = Ref<FutureBase>(&child);
+  child.add_callback(node, true);
+}
+
+void Watcher::unwatch() noexcept {
+  for (std::size_t i = 0; i != count_; ++i) {
+    Node& node = nodes_[i];
+    if (!node.child || node.child->done()) continue;
+    const Ref<FutureBase> child = std::move(node.child);
+    child->remove_callbacks([&](ReadyNode& other) { return &other == &node; });
+  }
+}
+
+bool Watcher::stays(const ReadyNode* own) noexcept {
+  if (self_.done() || self_.scheduler().closing()) return false;
+  bool wanted = false;
+  self_.remove_callbacks([&](ReadyNode& node) {
+    wanted |= &node != own;  // a remnant, too: it waits for its turn
+    return false;
+  });
+  if (!wanted) return false;
+  self_.add_ref();
+  link_before(self_.scheduler().watchers);
+  return kept_ = true;
+}
+
+void Watcher::let_go() noexcept {
+  if (!std::exchange(kept_, false)) return;
+  unlink();
+  self_.release();
+}
+
+void Watcher::Node::completed_by(FutureBase&) noexcept {
+  queued = true;
+  watcher->self_.add_ref();
+}
+
+void Watcher::Node::run() {
+  const Ref<FutureBase> entry(adopt_ref, &watcher->self_);
+  const Ref<FutureBase> done = std::move(child);
+  watcher->child_done(*done);
+  if (watcher->self_.done()) watcher->let_go();
+}
+
+void Watcher::Node::drop() noexcept {
+  if (queued) watcher->self_.release();
+}
+
+}  // namespace asyncio::inline v1::detail
