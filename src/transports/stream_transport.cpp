@@ -537,6 +537,7 @@ void StreamTransport::release_all() noexcept {
 void StreamTransport::loop_closing() noexcept {
   const std::shared_ptr<StreamTransport> self =
       shared_from_this();  // the protocol may hold the last
+  if (loop_->debug()) logger().warning("unclosed transport {}", repr());
   release_all();
 }
 

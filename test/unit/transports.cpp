@@ -1050,6 +1050,18 @@ BOOST_AUTO_TEST_CASE(closing_the_loop_closes_connections_without_a_word) {
   BOOST_TEST(log.lines.empty());
 }
 
+BOOST_AUTO_TEST_CASE(rule_110_in_debug_mode_closing_the_loop_warns_of_an_open_connection) {
+  const CapturedLog log;
+  Connection c;
+  c.loop.set_debug(true);
+  c.established();
+  c.loop.close();
+  const auto warns = [](const std::string& line) {
+    return line.starts_with("WARNING:asyncio:unclosed transport <StreamTransport fd=");
+  };
+  BOOST_TEST(std::ranges::count_if(log.lines, warns) == 1);
+}
+
 BOOST_AUTO_TEST_CASE(a_transport_outlives_its_loop_harmlessly) {
   auto protocol = std::make_shared<Recorder>();
   std::shared_ptr<Transport> transport;
