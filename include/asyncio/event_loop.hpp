@@ -102,12 +102,12 @@ class EventLoop {
 
   /// Calls f(args...) in the next pass, in the order of the calls. RuntimeError if closed.
   /// Callable and arguments are copied or moved in; std::ref makes a reference.
-  template <std::invocable F>
+  template <class F>
   Handle call_soon(F&& callback, std::source_location where = std::source_location::current()) {
     return call_soon(CallbackOptions{.where = where}, std::forward<F>(callback));
   }
   template <class F, class... Args>
-    requires(!std::same_as<std::remove_cvref_t<F>, CallbackOptions>)
+    requires(sizeof...(Args) != 0 && !std::same_as<std::remove_cvref_t<F>, CallbackOptions>)
   Handle call_soon(F&& callback, Args&&... args) {
     return call_soon(CallbackOptions{.where = {}}, std::forward<F>(callback),
                      std::forward<Args>(args)...);
@@ -133,12 +133,13 @@ class EventLoop {
         context_of(options)));
   }
   /// Calls f(args...) after `delay`; of equal deadlines, in the order of CPython's heap (rule 12).
-  template <std::invocable F>
+  template <class F>
   TimerHandle call_later(Duration delay, F&& callback,
                          std::source_location where = std::source_location::current()) {
     return call_at(time() + delay, std::forward<F>(callback), where);
   }
   template <class F, class... Args>
+    requires(sizeof...(Args) != 0)
   TimerHandle call_later(Duration delay, F&& callback, Args&&... args) {
     return call_at(time() + delay, std::forward<F>(callback), std::forward<Args>(args)...);
   }
@@ -147,12 +148,13 @@ class EventLoop {
     return call_at(options, time() + delay, std::forward<F>(callback),
                    std::forward<Args>(args)...);
   }
-  template <std::invocable F>
+  template <class F>
   TimerHandle call_at(TimePoint when, F&& callback,
                       std::source_location where = std::source_location::current()) {
     return call_at(CallbackOptions{.where = where}, when, std::forward<F>(callback));
   }
   template <class F, class... Args>
+    requires(sizeof...(Args) != 0)
   TimerHandle call_at(TimePoint when, F&& callback, Args&&... args) {
     return call_at(CallbackOptions{.where = {}}, when, std::forward<F>(callback),
                    std::forward<Args>(args)...);
@@ -182,7 +184,8 @@ class EventLoop {
     return create_task(detail::call_and_keep<std::decay_t<F>>(std::forward<F>(function)), options);
   }
   template <class F, class... Args>
-    requires detail::coroutine_function<std::decay_t<F>, std::decay_t<Args>...>
+    requires(sizeof...(Args) != 0) &&
+            detail::coroutine_function<std::decay_t<F>, std::decay_t<Args>...>
   auto create_task(F&& function, Args&&... args) {
     return create_task(detail::call_and_keep<std::decay_t<F>, std::decay_t<Args>...>(
                            std::forward<F>(function), std::forward<Args>(args)...),

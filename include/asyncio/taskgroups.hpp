@@ -87,11 +87,18 @@ class TaskGroup {
     return task;
   }
   /// create_task(f, args...): callable and arguments live as long as the task.
+  template <class F>
+    requires detail::coroutine_function<std::decay_t<F>>
+  auto create_task(F&& function, TaskOptions options = {}) {
+    return create_task(detail::call_and_keep<std::decay_t<F>>(std::forward<F>(function)), options);
+  }
   template <class F, class... Args>
-    requires detail::coroutine_function<std::decay_t<F>, std::decay_t<Args>...>
+    requires(sizeof...(Args) != 0) &&
+            detail::coroutine_function<std::decay_t<F>, std::decay_t<Args>...>
   auto create_task(F&& function, Args&&... args) {
     return create_task(detail::call_and_keep<std::decay_t<F>, std::decay_t<Args>...>(
-        std::forward<F>(function), std::forward<Args>(args)...));
+                           std::forward<F>(function), std::forward<Args>(args)...),
+                       {.where = {}});
   }
   /// Of any other awaitable, such as sleep(): a task that awaits it.
   template <Awaitable A>

@@ -448,7 +448,8 @@ auto create_task(F&& function, TaskOptions options = {}) {
                               options);
 }
 template <class F, class... Args>
-  requires detail::coroutine_function<std::decay_t<F>, std::decay_t<Args>...>
+  requires(sizeof...(Args) != 0) &&
+          detail::coroutine_function<std::decay_t<F>, std::decay_t<Args>...>
 auto create_task(F&& function, Args&&... args) {
   return asyncio::create_task(
       detail::call_and_keep<std::decay_t<F>, std::decay_t<Args>...>(std::forward<F>(function),
