@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <asyncio/exceptions.hpp>
 #include <atomic>
-#include <cstdio>
 
 namespace asyncio::inline v1 {
 
@@ -14,12 +13,6 @@ namespace {
 
 auto lower_bound(const ContextMap& map, std::uint64_t variable) {
   return std::ranges::lower_bound(map, variable, {}, &ContextMap::value_type::first);
-}
-
-std::string address_of(const void* object) {
-  char text[24];
-  std::snprintf(text, sizeof text, "%p", object);
-  return text;
 }
 
 }  // namespace
@@ -64,9 +57,21 @@ Ref<ContextState> copy_of(const ContextState& context) {
   return {adopt_ref, new ContextState(context.map)};
 }
 
-VariableBase::VariableBase(std::string name) {
+std::string repr(const VariableInfo& variable) {
+  std::string text = "<ContextVar name=" + repr_str(variable.name);
+  if (!variable.default_value.empty()) text += " default=" + variable.default_value;
+  return text + " at " + address_of(&variable) + '>';
+}
+
+std::string Replaced::repr() const {
+  return std::string("<Token ") + (used ? "used " : "") + "var=" + detail::repr(*variable) +
+         " at " + address_of(this) + '>';
+}
+
+VariableBase::VariableBase(std::string name, std::string default_value) {
   static std::atomic<std::uint64_t> next{0};
-  info_ = std::make_shared<const Info>(Info{std::move(name), ++next});
+  info_ = std::make_shared<const VariableInfo>(
+      VariableInfo{std::move(name), ++next, std::move(default_value)});
 }
 
 const void* VariableBase::find() const noexcept {
@@ -79,24 +84,24 @@ const void* VariableBase::find() const noexcept {
 Replaced VariableBase::assign(std::shared_ptr<const void> value) const {
   ContextState& context = current_context();
   const auto* const old_value = context.find(info_->number);
-  Replaced token{info_->number, old_value ? *old_value : nullptr, Ref<ContextState>(&context)};
+  Replaced token{info_, old_value ? *old_value : nullptr, Ref<ContextState>(&context)};
   context.assign(info_->number, std::move(value));
   return token;
 }
 
 void VariableBase::restore(Replaced& token) const {
-  const auto message = [&](const char* text) { return "<Token var=" + name() + "> " + text; };
+  const auto message = [&](const char* text) { return token.repr() + ' ' + text; };
   if (token.used) throw RuntimeError(message("has already been used once"));
-  if (token.number != info_->number)
+  if (token.variable != info_)
     throw ValueError(message("was created by a different ContextVar"));
   if (token.context.get() != &current_context())
     throw ValueError(message("was created in a different Context"));
   token.used = true;
-  token.context->assign(token.number, token.old_value);
+  token.context->assign(info_->number, token.old_value);
 }
 
 void VariableBase::throw_lookup_error() const {
-  throw LookupError("<ContextVar name='" + name() + "'>");
+  throw LookupError(repr(*info_));
 }
 
 }  // namespace detail

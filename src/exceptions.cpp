@@ -79,10 +79,14 @@ std::string abbreviated(std::string text) {
   return text.substr(0, begin) + "..." + text.substr(end);
 }
 
+std::string address_of(const void* object) {
+  char text[24];
+  std::snprintf(text, sizeof text, "%p", object);
+  return text;
+}
+
 std::string object_repr(const std::type_info& type, const void* object) {
-  char address[24];
-  std::snprintf(address, sizeof address, "%p", object);
-  return std::string("<") + class_name(type) + " object at " + address + '>';
+  return std::string("<") + class_name(type) + " object at " + address_of(object) + '>';
 }
 
 #ifdef __GLIBCXX__

@@ -8,7 +8,6 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <chrono>
-#include <cstdio>
 #include <thread>
 
 #if defined(__linux__) || defined(__APPLE__)
@@ -120,10 +119,7 @@ std::string ConcurrentBase::repr() const {
 
 std::string ConcurrentBase::repr_locked() const {
   static constexpr const char* names[] = {"pending", "running", "cancelled", "finished"};
-  char text[64];
-  std::snprintf(text, sizeof text, "<Future at %p state=%s>", static_cast<const void*>(this),
-                names[static_cast<int>(state_)]);
-  return text;
+  return "<Future at " + address_of(this) + " state=" + names[static_cast<int>(state_)] + '>';
 }
 
 // -- ThreadPool

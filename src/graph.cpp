@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <asyncio/logging.hpp>
-#include <cstdio>
 #include <fstream>
 #include <iostream>
 
@@ -81,12 +80,11 @@ FutureCallGraph capture(FutureBase& future, const CallGraphOptions& options,
 
 void render(const FutureCallGraph& graph, const std::string& margin, std::string& text) {
   const auto line = [&](const std::string& content) { text += margin + content + '\n'; };
-  char id[24];
-  std::snprintf(id, sizeof id, "%p", static_cast<const void*>(graph.future.state().get()));
+  const std::string id = address_of(graph.future.state().get());
   if (const TaskBase* const task = graph.future.state()->as_task())
     line("* Task(name=" + repr_str(task->name()) + ", id=" + id + ')');
   else
-    line(std::string("* Future(id=") + id + ')');
+    line("* Future(id=" + id + ')');
   if (!graph.call_stack.empty()) line("  + Call stack:");
   for (const auto& [frame, is_async] : graph.call_stack) {
     line("  |   File " + repr_str(frame.file) + ", line " + std::to_string(frame.line) + ", in " +
@@ -140,6 +138,12 @@ void report_never_awaited(const Frame& frame) noexcept {
                                   function_name(frame.where), file_and_line(frame.where));
   } catch (...) {  // a sink that fails: there is nobody else to tell
   }
+}
+
+std::string repr(const char* kind, const Frame* frame) {
+  const std::string head = std::string("<") + kind + " object ";
+  return frame ? head + function_name(frame->where) + " at " + address_of(frame) + '>'
+               : head + "closed>";
 }
 
 }  // namespace detail

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <asyncio/locks.hpp>
 
-#include <cstdio>
+#include <asyncio/detail/repr.hpp>
+
 
 namespace asyncio::inline v1 {
 
@@ -36,10 +37,8 @@ void LoopBound::bind_first(Scheduler& loop) {
 }
 
 std::string LoopBound::lock_repr(const char* type, std::string extra, const WaitList& line) const {
-  char address[24];
-  std::snprintf(address, sizeof address, "%p", static_cast<const void*>(this));
   if (!line.empty()) extra += ", waiters:" + std::to_string(line.size());
-  return std::string("<asyncio.locks.") + type + " object at " + address + " [" + extra + "]>";
+  return std::string("<asyncio.locks.") + type + " object at " + address_of(this) + " [" + extra + "]>";
 }
 
 void SingleUse::throw_reused() { throw RuntimeError("cannot reuse already awaited coroutine"); }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <asyncio/queues.hpp>
 
-#include <cstdio>
 #include <string>
 
 namespace asyncio::inline v1::detail {
@@ -53,16 +52,6 @@ void QueueBase::throw_cannot_get() const {
   if (shut_down_) throw QueueShutDown();
   throw QueueEmpty();
 }
-
-namespace {
-
-std::string address_of(const void* object) {
-  char text[24];
-  std::snprintf(text, sizeof text, "%p", object);
-  return text;
-}
-
-}  // namespace
 
 std::string QueueBase::repr() const {
   std::string text =

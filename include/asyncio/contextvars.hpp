@@ -14,6 +14,7 @@
 #include <vector>
 
 #include <asyncio/detail/ref.hpp>
+#include <asyncio/detail/repr.hpp>
 #include <asyncio/detail/thread_state.hpp>
 
 namespace asyncio::inline v1 {
@@ -70,9 +71,20 @@ class ContextScope {
   Ref<ContextState>* outer_;
 };
 
+struct VariableInfo {
+  std::string name;
+  std::uint64_t number;
+  std::string default_value;  // its repr; empty if there is none
+};
+/// Python's repr: `<ContextVar name='x' default=5 at 0x7f...>`.
+std::string repr(const VariableInfo& variable);
+
 /// What a token remembers.
 struct Replaced {
-  std::uint64_t number = 0;  // of the variable
+  /// `<Token used var=<ContextVar name='x' at 0x7f...> at 0x7f...>`
+  std::string repr() const;
+
+  std::shared_ptr<const VariableInfo> variable;
   std::shared_ptr<const void> old_value;
   Ref<ContextState> context;
   bool used = false;
@@ -84,17 +96,13 @@ class VariableBase {
   const std::string& name() const noexcept { return info_->name; }
 
  protected:
-  explicit VariableBase(std::string name);
+  explicit VariableBase(std::string name, std::string default_value = {});
 
-  struct Info {
-    std::string name;
-    std::uint64_t number;
-  };
   const void* find() const noexcept;
   Replaced assign(std::shared_ptr<const void> value) const;
   void restore(Replaced& token) const;
   [[noreturn]] void throw_lookup_error() const;
-  std::shared_ptr<const Info> info_;
+  std::shared_ptr<const VariableInfo> info_;
 };
 
 }  // namespace detail
@@ -111,6 +119,8 @@ class [[nodiscard]] Token {
     if (!replaced_.old_value) return std::nullopt;
     return *static_cast<const T*>(replaced_.old_value.get());
   }
+  /// Python's repr: `<Token var=<ContextVar name='x' at 0x7f...> at 0x7f...>`.
+  friend std::string to_string(const Token& token) { return token.replaced_.repr(); }
 
  private:
   friend class ContextVar<T>;
@@ -126,7 +136,7 @@ class ContextVar : public detail::VariableBase {
  public:
   explicit ContextVar(std::string name) : VariableBase(std::move(name)) {}
   ContextVar(std::string name, T default_value)
-      : VariableBase(std::move(name)),
+      : VariableBase(std::move(name), detail::repr_value(default_value)),
         default_(std::make_shared<const T>(std::move(default_value))) {}
 
   /// The value in the current context, else the variable's default, else LookupError.
@@ -148,6 +158,9 @@ class ContextVar : public detail::VariableBase {
   /// comes from another variable or another context.
   void reset(Token<T>& token) const { restore(token.replaced_); }
   void reset(Token<T>&& token) const { restore(token.replaced_); }
+
+  /// Python's repr: `<ContextVar name='x' default=5 at 0x7f...>`.
+  friend std::string to_string(const ContextVar& variable) { return repr(*variable.info_); }
 
  private:
   std::shared_ptr<const T> default_;

@@ -164,6 +164,8 @@ class CoroutineAwaiter {
 
 /// Says on the logger "asyncio" that a coroutine goes without having run.
 void report_never_awaited(const Frame& frame) noexcept;
+/// `<KIND object f at 0x7f...>`; without a frame `<KIND object closed>`.
+std::string repr(const char* kind, const Frame* frame);
 
 }  // namespace detail
 
@@ -194,6 +196,10 @@ class [[nodiscard("a coroutine does nothing until it is awaited or made a task")
   void close() noexcept { frame_.reset(); }
   /// Was it not used yet?
   explicit operator bool() const noexcept { return bool(frame_); }
+  /// Python's repr: `<coroutine object f at 0x7f...>`.
+  friend std::string to_string(const Coroutine& coroutine) {
+    return detail::repr("coroutine", coroutine.frame_ ? &*coroutine.frame_ : nullptr);
+  }
 
   detail::CoroutineAwaiter<T> operator co_await() & {
     return detail::CoroutineAwaiter<T>(std::move(frame_));

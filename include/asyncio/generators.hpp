@@ -314,6 +314,11 @@ class [[nodiscard("a generator does nothing until next() is awaited")]] Generato
   /// "aclose(): asynchronous generator is already running".
   detail::GeneratorClose aclose() { return detail::GeneratorClose(state()); }
 
+  /// Python's repr: `<async_generator object f at 0x7f...>`.
+  friend std::string to_string(const Generator& generator) {
+    return detail::repr("async_generator", generator.state_ ? generator.state_->frame() : nullptr);
+  }
+
  private:
   friend promise_type;
   explicit Generator(promise_type& promise) : state_(new detail::GeneratorState(promise)) {}

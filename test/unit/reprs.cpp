@@ -27,11 +27,16 @@ const std::string other = "(anonymous namespace)::Other()";
 class Opaque {};
 
 Coroutine<std::string> notmuch() { co_return "abc"; }
+Generator<int> numbers() { co_yield 1; }
 
-/// Without lines, files and addresses.
-std::string shape(const AnyFuture& future) {
-  std::string text = std::regex_replace(to_string(future), std::regex("[^ ]*reprs\\.cpp:\\d+"), "HERE");
+/// Without the addresses, which are different each time.
+std::string ids_hidden(const std::string& text) {
   return std::regex_replace(text, std::regex("0x[0-9a-f]+"), "0x");
+}
+/// Without files and lines, either.
+std::string shape(const AnyFuture& future) {
+  return ids_hidden(
+      std::regex_replace(to_string(future), std::regex("[^ ]*reprs\\.cpp:\\d+"), "HERE"));
 }
 
 template <class T>
@@ -159,6 +164,38 @@ BOOST_AUTO_TEST_CASE(a_text_that_comes_to_itself_again_has_an_end) {
   loop.pass();
   BOOST_TEST(shape(task).ends_with(" result=[...]>"));
   task.typed_state().result().clear();  // the cycle would keep the task for ever
+}
+
+BOOST_AUTO_TEST_CASE(coroutines_and_generators_show_their_function) {
+  auto coroutine = notmuch();
+  BOOST_TEST(ids_hidden(to_string(coroutine)) == "<coroutine object notmuch at 0x>");
+  coroutine.close();
+  BOOST_TEST(to_string(coroutine) == "<coroutine object closed>");
+  Loop loop;
+  auto generator = numbers();
+  BOOST_TEST(ids_hidden(to_string(generator)) == "<async_generator object numbers at 0x>");
+  loop.run([&]() -> Coroutine<> {
+    while (const auto number = co_await generator.next()) BOOST_TEST(*number == 1);
+  });
+  BOOST_TEST(to_string(generator) == "<async_generator object closed>");
+}
+
+BOOST_AUTO_TEST_CASE(context_variables_and_tokens_show_their_names) {
+  const ContextVar<int> plain("plain");
+  const ContextVar<int> with_default("with_default", 5);
+  BOOST_TEST(ids_hidden(to_string(plain)) == "<ContextVar name='plain' at 0x>");
+  BOOST_TEST(ids_hidden(to_string(with_default)) ==
+             "<ContextVar name='with_default' default=5 at 0x>");
+  const Context context;
+  context.run([&] {
+    auto token = plain.set(1);
+    BOOST_TEST(ids_hidden(to_string(token)) ==
+               "<Token var=<ContextVar name='plain' at 0x> at 0x>");
+    plain.reset(token);
+    BOOST_TEST(ids_hidden(to_string(token)) ==
+               "<Token used var=<ContextVar name='plain' at 0x> at 0x>");
+  });
+  BOOST_TEST(ids_hidden(to_string(context)) == "<Context object at 0x>");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

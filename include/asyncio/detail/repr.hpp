@@ -20,6 +20,8 @@ namespace asyncio::inline v1::detail {
 
 /// A text longer than 30 characters with its middle left out, as reprlib does it.
 std::string abbreviated(std::string text);
+/// `0x7f...`
+std::string address_of(const void* object);
 /// `<Connection object at 0x7f...>`
 std::string object_repr(const std::type_info& type, const void* object);
 
