@@ -107,9 +107,8 @@ void check_adopted(const DatagramRequest& request) {
   add(request.reuse_port, "reuse_port", "True");
   add(request.allow_broadcast, "allow_broadcast", "True");
   if (!problems.empty()) {
-    throw ValueError(
-        "socket modifier keyword arguments can not be used when sock is specified. (" + problems +
-        ")");
+    throw ValueError("socket modifier keyword arguments can not be used when sock is specified. (" +
+                     problems + ")");
   }
 }
 

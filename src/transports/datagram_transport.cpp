@@ -45,8 +45,7 @@ DatagramEndpoint::DatagramEndpoint(LoopCore& core, Socket socket,
 
 void DatagramEndpoint::set_protocol(std::shared_ptr<BaseProtocol> protocol) {
   if (!dynamic_cast<DatagramProtocol*>(protocol.get())) {
-    throw TypeError(std::string("a DatagramProtocol was expected, got ") +
-                    name_of(protocol.get()));
+    throw TypeError(std::string("a DatagramProtocol was expected, got ") + name_of(protocol.get()));
   }
   change_protocol(std::static_pointer_cast<DatagramProtocol>(std::move(protocol)));
 }
@@ -56,8 +55,8 @@ void DatagramEndpoint::set_protocol(std::shared_ptr<BaseProtocol> protocol) {
 void DatagramEndpoint::read() {
   const std::span<char> memory = loop_->read_buffer();
   boost::system::error_code error;
-  const std::size_t size = socket_->receive_from(asio::buffer(memory.data(), memory.size()),
-                                                 received_from_, 0, error);
+  const std::size_t size =
+      socket_->receive_from(asio::buffer(memory.data(), memory.size()), received_from_, 0, error);
   if (would_block(error)) return read_would_block();
   read_came();
   DatagramProtocol* const protocol = protocol_.get();  // it may be replaced by its own call
