@@ -265,13 +265,13 @@ asyncio::Coroutine<> Program::open_tcp_client() {
 }
 
 asyncio::Coroutine<> Program::open_udp_server() {
-  co_await loop_.create_datagram_endpoint([this] { return keep(std::make_shared<Datagram>(*this)); },
-                                          {.local_addr = {host, port_}});
+  co_await loop_.create_datagram_endpoint(
+      [this] { return keep(std::make_shared<Datagram>(*this)); }, {.local_addr = {host, port_}});
 }
 
 asyncio::Coroutine<> Program::open_udp_client() {
-  co_await loop_.create_datagram_endpoint([this] { return keep(std::make_shared<Datagram>(*this)); },
-                                          {.remote_addr = {host, port_}});
+  co_await loop_.create_datagram_endpoint(
+      [this] { return keep(std::make_shared<Datagram>(*this)); }, {.remote_addr = {host, port_}});
 }
 
 asyncio::Coroutine<> Program::wait_closed() {

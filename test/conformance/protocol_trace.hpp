@@ -50,7 +50,7 @@ class Endpoint {
 
   std::string label;
   std::shared_ptr<asyncio::BaseTransport> transport;
-  asyncio::Bytes latest;   // the data just received
+  asyncio::Bytes latest;    // the data just received
   asyncio::Address sender;  // of the datagram just received
 
  protected:
