@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: BSL-1.0
-// The parts of create_connection that touch no socket. Private to the library.
+// The parts of create_connection and its like. Private to the library.
 #pragma once
 
+#include <asyncio/coroutine.hpp>
+#include <asyncio/futures.hpp>
+#include <asyncio/protocols.hpp>
 #include <asyncio/sockets.hpp>
+#include <asyncio/transports.hpp>
 #include <exception>
+#include <memory>
 #include <vector>
 
 namespace asyncio::inline v1::detail {
@@ -13,5 +18,15 @@ std::vector<AddressInfo> interleave(std::vector<AddressInfo> addresses, int firs
 
 /// Rule 164: throws what create_connection throws when every attempt has failed.
 [[noreturn]] void throw_connect_errors(std::vector<std::exception_ptr> errors, bool all_errors);
+
+/// TypeError if it makes none.
+std::shared_ptr<BaseProtocol> call_factory(const ProtocolFactory& factory);
+
+/// Rule 166: until the transport has called connection_made; if that is interrupted, it is closed.
+Coroutine<> connection_made(Ref<FutureState<void>> waiter,
+                            std::shared_ptr<BaseTransport> transport);
+
+/// ValueError if the system cannot.
+void set_reuse_port(const Socket& sock);
 
 }  // namespace asyncio::inline v1::detail

@@ -196,24 +196,13 @@ Coroutine<Socket> connect_to_host(LoopCore& core, const ConnectionRequest& reque
   co_return std::move(sock);
 }
 
-/// Rule 166: protocol and transport for a connected socket.
+/// Protocol and transport for a connected socket.
 Coroutine<Connection> make_connection(LoopCore& core, ProtocolFactory factory, Socket sock) {
-  std::shared_ptr<BaseProtocol> protocol = factory();
-  if (!protocol) {
-    throw TypeError(
-        "the protocol factory returned a null pointer; it must return the new connection's "
-        "protocol");
-  }
+  std::shared_ptr<BaseProtocol> protocol = call_factory(factory);
   const Ref<FutureState<void>> waiter(adopt_ref, new FutureState<void>(core));
-  const Future<void> made{Ref<FutureBase>(waiter)};
   std::shared_ptr<Transport> transport =
       make_stream_transport(core, std::move(sock), protocol, waiter, Address(), nullptr);
-  try {
-    co_await made;
-  } catch (...) {
-    transport->close();
-    throw;
-  }
+  co_await connection_made(waiter, transport);
   co_return Connection(std::move(transport), std::move(protocol));
 }
 
@@ -294,20 +283,6 @@ Coroutine<std::vector<AddressInfo>> resolve_hosts(LoopCore& core, const ServerRe
     }
   }
   co_return unique;
-}
-
-void set_reuse_port(const Socket& sock) {
-#ifdef SO_REUSEPORT
-  try {
-    sock.setsockopt(SOL_SOCKET, SO_REUSEPORT, 1);
-  } catch (const OSError&) {
-    throw ValueError(
-        "reuse_port not supported by socket module, SO_REUSEPORT defined but not implemented.");
-  }
-#else
-  (void)sock;
-  throw ValueError("reuse_port not supported by socket module");
-#endif
 }
 
 /// A socket of the address's kind; closed if the system does not know that kind (rule 168).
@@ -394,6 +369,41 @@ Coroutine<Server> serve(LoopCore& core, ProtocolFactory factory, ServerRequest r
 }
 
 }  // namespace
+
+std::shared_ptr<BaseProtocol> call_factory(const ProtocolFactory& factory) {
+  std::shared_ptr<BaseProtocol> protocol = factory();
+  if (!protocol) {
+    throw TypeError(
+        "the protocol factory returned a null pointer; it must return the new connection's "
+        "protocol");
+  }
+  return protocol;
+}
+
+Coroutine<> connection_made(Ref<FutureState<void>> waiter,
+                            std::shared_ptr<BaseTransport> transport) {
+  const Future<void> made{Ref<FutureBase>(waiter)};
+  try {
+    co_await made;
+  } catch (...) {
+    transport->close();
+    throw;
+  }
+}
+
+void set_reuse_port(const Socket& sock) {
+#ifdef SO_REUSEPORT
+  try {
+    sock.setsockopt(SOL_SOCKET, SO_REUSEPORT, 1);
+  } catch (const OSError&) {
+    throw ValueError(
+        "reuse_port not supported by socket module, SO_REUSEPORT defined but not implemented.");
+  }
+#else
+  (void)sock;
+  throw ValueError("reuse_port not supported by socket module");
+#endif
+}
 
 std::vector<AddressInfo> interleave(std::vector<AddressInfo> addresses, int first_family_count) {
   std::vector<std::vector<AddressInfo>> families;

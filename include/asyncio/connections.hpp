@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
-// What create_connection, create_server and getaddrinfo are told (surface A10, A12).
+// What create_connection, create_server, create_datagram_endpoint and getaddrinfo are told
+// (surface A10, A12).
 #pragma once
 
 #include <concepts>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -111,5 +113,54 @@ struct ServerOptions {
   bool start_serving = true;            ///< false: bound, but connecting is refused
 };
 static_assert(detail::require_inline_options<ServerOptions>());
+
+/// One end of a datagram endpoint: `{"127.0.0.1", 9999}`, or the path of a Unix socket. The text
+/// must live until the function that is given it returns.
+class DatagramAddress {
+ public:
+  /// None.
+  constexpr DatagramAddress() noexcept = default;
+  constexpr DatagramAddress(std::string_view host, int port) noexcept
+      : kind_(Kind::host), port_(port), text_(host) {}
+  /// A path; the empty text is none.
+  template <std::convertible_to<std::string_view> Path>
+  constexpr DatagramAddress(const Path& path) noexcept : text_(path) {
+    if (!text_.empty()) kind_ = Kind::path;
+  }
+  DatagramAddress(const Address& address) noexcept
+      : kind_(address.empty()     ? Kind::none
+              : address.is_path() ? Kind::path
+                                  : Kind::host),
+        port_(address.port()),
+        text_(address.host()) {}
+
+  constexpr explicit operator bool() const noexcept { return kind_ != Kind::none; }
+  constexpr bool is_path() const noexcept { return kind_ == Kind::path; }
+  /// The host or the path.
+  constexpr std::string_view text() const noexcept { return text_; }
+  constexpr int port() const noexcept { return port_; }
+
+ private:
+  enum class Kind : std::uint8_t { none, host, path };
+  Kind kind_ = Kind::none;
+  int port_ = 0;
+  std::string_view text_;
+};
+
+/// Options of create_datagram_endpoint.
+struct DatagramOptions {
+  DatagramAddress local_addr{};   ///< where to receive; none: the system's choice
+  DatagramAddress remote_addr{};  ///< whom to send to, and to receive from: the socket is connected
+  int family = 0;                 ///< AF_UNIX for paths
+  int proto = 0;
+  int flags = 0;                     ///< AI_... of name resolution
+  std::optional<bool> reuse_port{};  ///< ValueError where the system cannot
+  /// Allow sending to broadcast addresses. The socket is then not connected: remote_addr is only
+  /// whom to send to.
+  std::optional<bool> allow_broadcast{};
+  /// A datagram socket to adopt instead. Taken over at the call: the object is closed afterwards.
+  Socket* sock = nullptr;
+};
+static_assert(detail::require_inline_options<DatagramOptions>());
 
 }  // namespace asyncio::inline v1

@@ -350,6 +350,23 @@ class EventLoop {
         adopt_accepted(ProtocolFactory(std::forward<Factory>(factory)), std::move(sock)));
   }
 
+  /// Opens an endpoint for datagrams, UDP or Unix, and makes its transport and protocol. With a
+  /// remote_addr the socket is connected. Of several addresses that the hosts resolve to, the first
+  /// that works is used. A socket file at a Unix local_addr is replaced, and left behind at the end.
+  /// Completes when connection_made was called. Cancelling closes the socket. Errors: OSError and
+  /// its family, ValueError and TypeError for arguments that do not fit together (rules 171, 172).
+  template <class Factory>
+  auto create_datagram_endpoint(Factory&& factory, DatagramOptions options = {}) {
+    static_assert(detail::require_inline_callable<Factory>());
+    using P = protocol_of<Factory>;
+    return as_protocol<P>(
+        open_datagram_endpoint(ProtocolFactory(std::forward<Factory>(factory)), options));
+  }
+  template <std::derived_from<BaseProtocol> P>
+  auto create_datagram_endpoint(DatagramOptions options = {}) {
+    return create_datagram_endpoint([] { return std::make_shared<P>(); }, options);
+  }
+
   // -- beneath
 
   /// The context that this loop drives, or whose guest it is.
@@ -368,10 +385,12 @@ class EventLoop {
   template <class Factory>
   using protocol_of = typename std::invoke_result_t<Factory&>::element_type;
   using AnyConnection = std::pair<std::shared_ptr<Transport>, std::shared_ptr<BaseProtocol>>;
+  using AnyDatagramEndpoint =
+      std::pair<std::shared_ptr<DatagramTransport>, std::shared_ptr<BaseProtocol>>;
 
-  template <class P>
-  static Coroutine<std::pair<std::shared_ptr<Transport>, std::shared_ptr<P>>> as_protocol(
-      Coroutine<AnyConnection> connection) {
+  template <class P, class T>
+  static Coroutine<std::pair<std::shared_ptr<T>, std::shared_ptr<P>>> as_protocol(
+      Coroutine<std::pair<std::shared_ptr<T>, std::shared_ptr<BaseProtocol>>> connection) {
     auto [transport, protocol] = co_await std::move(connection);
     co_return std::pair(std::move(transport), std::static_pointer_cast<P>(std::move(protocol)));
   }
@@ -403,6 +422,8 @@ class EventLoop {
   Coroutine<Server> listen(ProtocolFactory factory, std::vector<std::string> hosts, Port port,
                            ServerOptions options);
   Coroutine<AnyConnection> adopt_accepted(ProtocolFactory factory, Socket sock);
+  Coroutine<AnyDatagramEndpoint> open_datagram_endpoint(ProtocolFactory factory,
+                                                        DatagramOptions options);
 
   detail::Ref<detail::Scheduler> scheduler_;
 };

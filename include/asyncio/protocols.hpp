@@ -6,7 +6,8 @@
 //     void data_received(asyncio::BytesView data) override { transport_->write(data); }
 //   };
 //
-// A protocol belongs to one connection and is called in its loop's thread only, one call at a time:
+// A protocol belongs to one connection and is called in its loop's thread only, one call at a time.
+// That of a stream:
 //
 //   connection_made -> (data_received | get_buffer buffer_updated)* -> eof_received? ->
 //   connection_lost
@@ -29,9 +30,12 @@
 
 namespace asyncio::inline v1 {
 
+class Address;
+class DatagramTransport;
 class Transport;
 
-/// What all protocols have in common. A program derives from Protocol or BufferedProtocol.
+/// What all protocols have in common. A program derives from Protocol, BufferedProtocol or
+/// DatagramProtocol.
 /// Python: asyncio.BaseProtocol.
 class BaseProtocol {
  public:
@@ -92,6 +96,24 @@ class BufferedProtocol : public StreamProtocol {
 
  protected:
   BufferedProtocol() = default;
+};
+
+/// A protocol for datagrams: connection_made -> (datagram_received | error_received)* ->
+/// connection_lost. Python: asyncio.DatagramProtocol.
+class DatagramProtocol : public BaseProtocol {
+ public:
+  /// Called once, first. What it throws is reported; the endpoint goes on (rule 103).
+  virtual void connection_made(std::shared_ptr<DatagramTransport> /*transport*/) {}
+  /// One datagram, which may be empty, and its sender; nowhere if that is a Unix socket without a
+  /// name. Both are valid during the call. What it throws is reported; the endpoint goes on.
+  virtual void datagram_received(BytesView /*data*/, const Address& /*addr*/) {}
+  /// An earlier send failed, or receiving did: an OSError, such as ConnectionRefusedError when the
+  /// peer's host says that nobody listens. Not every loss is noticed. The endpoint goes on. May be
+  /// called from inside sendto(), which then throws what it throws.
+  virtual void error_received(std::exception_ptr /*error*/) {}
+
+ protected:
+  DatagramProtocol() = default;
 };
 
 /// Makes the protocol of a new connection.

@@ -96,8 +96,24 @@ struct WriteBufferLimits {
 };
 static_assert(detail::require_inline_options<WriteBufferLimits>());
 
-/// A transport that sends. Python: asyncio.WriteTransport.
-class WriteTransport : public virtual BaseTransport {
+/// What transports that send have in common: a buffer for what the kernel does not take at once.
+class SendingTransport : public virtual BaseTransport {
+ public:
+  /// Closes at once: drops what is buffered. connection_lost(nullptr) comes with the next pass.
+  virtual void abort() = 0;
+
+  /// Bytes that wait to be sent.
+  virtual std::size_t get_write_buffer_size() const = 0;
+  /// (low, high), in this order.
+  virtual std::pair<std::size_t, std::size_t> get_write_buffer_limits() const = 0;
+  /// pause_writing() is called as soon as more than `high` bytes wait, which may be now, and
+  /// resume_writing() when a flush leaves `low` or fewer. ValueError unless high >= low.
+  virtual void set_write_buffer_limits(WriteBufferLimits limits) = 0;
+  void set_write_buffer_limits() { set_write_buffer_limits(WriteBufferLimits{}); }
+};
+
+/// A transport that sends a stream. Python: asyncio.WriteTransport.
+class WriteTransport : public SendingTransport {
  public:
   /// Sends, or buffers what cannot be sent at once; never blocks. Nothing of `data` is kept: what
   /// is buffered is copied. After a loss data is dropped, with a warning from the fifth time on.
@@ -123,20 +139,24 @@ class WriteTransport : public virtual BaseTransport {
   /// nothing when closing.
   virtual void write_eof() = 0;
   virtual bool can_write_eof() const = 0;
-  /// Closes at once: drops what is buffered. connection_lost(nullptr) comes with the next pass.
-  virtual void abort() = 0;
-
-  /// Bytes that wait to be sent.
-  virtual std::size_t get_write_buffer_size() const = 0;
-  /// (low, high), in this order.
-  virtual std::pair<std::size_t, std::size_t> get_write_buffer_limits() const = 0;
-  /// pause_writing() is called as soon as more than `high` bytes wait, which may be now, and
-  /// resume_writing() when a flush leaves `low` or fewer. ValueError unless high >= low.
-  virtual void set_write_buffer_limits(WriteBufferLimits limits) = 0;
-  void set_write_buffer_limits() { set_write_buffer_limits(WriteBufferLimits{}); }
 };
 
 /// A two-way stream. Python: asyncio.Transport.
 class Transport : public ReadTransport, public WriteTransport {};
+
+/// Sends and receives datagrams. Python: asyncio.DatagramTransport.
+class DatagramTransport : public ReadTransport, public SendingTransport {
+ public:
+  /// Sends one datagram, which may be empty, to `addr`, or to the endpoint's remote address if that
+  /// is empty. What the kernel does not take at once is buffered, as a copy, and counts 8 bytes more
+  /// than it has. A failure to send is the protocol's error_received, and the datagram is lost.
+  ///
+  /// ValueError if there is a remote address and `addr` is another one, or if its host is a name:
+  /// unlike Python, nothing is resolved here, as that would block. Without an address anywhere, or
+  /// with one of another kind than the socket's, the endpoint fails: connection_lost(TypeError).
+  /// After a loss datagrams are dropped, with a warning from the fifth one on.
+  virtual void sendto(BytesView data, const Address& addr) = 0;
+  void sendto(BytesView data) { sendto(data, Address()); }
+};
 
 }  // namespace asyncio::inline v1

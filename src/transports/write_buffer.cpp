@@ -2,9 +2,6 @@
 #include "write_buffer.hpp"
 
 #include <algorithm>
-#include <asyncio/exceptions.hpp>
-#include <limits>
-#include <string>
 
 namespace asyncio::inline v1::detail {
 
@@ -46,22 +43,6 @@ void WriteBuffer::consume(std::size_t count) noexcept {
 void WriteBuffer::clear() noexcept {
   chunks_.clear();
   first_ = offset_ = size_ = 0;
-}
-
-void WriteBuffer::set_limits(WriteBufferLimits limits) {
-  constexpr std::size_t most = std::numeric_limits<std::size_t>::max();
-  std::size_t high = constants::high_water;
-  if (limits.high)
-    high = *limits.high;
-  else if (limits.low)
-    high = *limits.low > most / 4 ? most : *limits.low * 4;
-  const std::size_t low = limits.low.value_or(high / 4);
-  if (high < low) {
-    throw ValueError("high (" + std::to_string(high) + ") must be >= low (" + std::to_string(low) +
-                     ") must be >= 0");
-  }
-  high_ = high;
-  low_ = low;
 }
 
 }  // namespace asyncio::inline v1::detail

@@ -36,6 +36,12 @@ bool truth(const json::value& value) {
   return !value.is_null();
 }
 
+/// std::bad_cast if the scenario asks of a transport what its kind cannot do.
+template <class T>
+T& as(asyncio::BaseTransport& transport) {
+  return dynamic_cast<T&>(transport);
+}
+
 std::string show(bool value) { return value ? "true" : "false"; }
 
 std::string hexadecimal(unsigned value, int digits) {
@@ -112,6 +118,25 @@ class Buffered final : public asyncio::BufferedProtocol, public Endpoint {
   std::vector<char> buffer_;
 };
 
+class Datagram final : public asyncio::DatagramProtocol, public Endpoint {
+ public:
+  using Endpoint::Endpoint;
+
+  void connection_made(std::shared_ptr<asyncio::DatagramTransport> made) override {
+    Endpoint::made(std::move(made));
+  }
+  void datagram_received(asyncio::BytesView data, const asyncio::Address& addr) override {
+    sender = addr;
+    arrived("datagram_received", data);
+  }
+  void error_received(std::exception_ptr error) override {
+    event("error_received", show_error(error));
+  }
+  void pause_writing() override { event("pause_writing"); }
+  void resume_writing() override { event("resume_writing"); }
+  void connection_lost(std::exception_ptr error) override { lost(error); }
+};
+
 }  // namespace
 
 // ---- lines
@@ -159,7 +184,7 @@ std::string show_error(const std::exception_ptr& error) {
 
 // ---- Endpoint
 
-void Endpoint::made(std::shared_ptr<asyncio::Transport> made) {
+void Endpoint::made(std::shared_ptr<asyncio::BaseTransport> made) {
   transport = std::move(made);
   program_.add(*this);
   event("connection_made");
@@ -206,6 +231,8 @@ struct Program::Role {
 const Program::Role Program::roles[] = {
     {"tcp_server", &Program::open_tcp_server},
     {"tcp_client", &Program::open_tcp_client},
+    {"udp_server", &Program::open_udp_server},
+    {"udp_client", &Program::open_udp_client},
 };
 
 Program::Program(asyncio::EventLoop& loop, json::object script, int port)
@@ -235,6 +262,16 @@ asyncio::Coroutine<> Program::open_tcp_server() {
 
 asyncio::Coroutine<> Program::open_tcp_client() {
   co_await loop_.create_connection([this] { return make(); }, host, port_);
+}
+
+asyncio::Coroutine<> Program::open_udp_server() {
+  co_await loop_.create_datagram_endpoint(
+      [this] { return keep(std::make_shared<Datagram>(*this)); }, {.local_addr = {host, port_}});
+}
+
+asyncio::Coroutine<> Program::open_udp_client() {
+  co_await loop_.create_datagram_endpoint(
+      [this] { return keep(std::make_shared<Datagram>(*this)); }, {.remote_addr = {host, port_}});
 }
 
 asyncio::Coroutine<> Program::wait_closed() {
@@ -296,41 +333,53 @@ void Program::perform(const json::object& action, Endpoint* endpoint) {
 
 std::string Program::act(std::string_view name, const json::object& action, Endpoint* endpoint) {
   if (!endpoint) throw asyncio::ValueError("no connection to " + std::string(name));
-  asyncio::Transport& transport = *endpoint->transport;
+  asyncio::BaseTransport& transport = *endpoint->transport;
+  const auto stream = [&]() -> asyncio::Transport& { return as<asyncio::Transport>(transport); };
+  const auto reading = [&]() -> asyncio::ReadTransport& {
+    return as<asyncio::ReadTransport>(transport);
+  };
+  const auto sending = [&]() -> asyncio::SendingTransport& {
+    return as<asyncio::SendingTransport>(transport);
+  };
   if (name == "write") {
-    transport.write(payload(action));
+    stream().write(payload(action));
   } else if (name == "writelines") {
     std::vector<asyncio::Bytes> lines;
     for (const json::value& line : action.at("lines").as_array())
       lines.push_back(latin1(text(line)));
-    transport.writelines(lines);
+    stream().writelines(lines);
   } else if (name == "echo") {
-    transport.write(endpoint->latest);
+    stream().write(endpoint->latest);
+  } else if (name == "sendto") {
+    const json::value* const connected = action.if_contains("connected");
+    const bool to_sender = !connected || !truth(*connected);
+    as<asyncio::DatagramTransport>(transport).sendto(
+        payload(action), to_sender ? endpoint->sender : asyncio::Address());
   } else if (name == "write_eof") {
-    transport.write_eof();
+    stream().write_eof();
   } else if (name == "close") {
     transport.close();
   } else if (name == "abort") {
-    transport.abort();
+    sending().abort();
   } else if (name == "pause_reading") {
-    transport.pause_reading();
+    reading().pause_reading();
   } else if (name == "resume_reading") {
-    transport.resume_reading();
+    reading().resume_reading();
   } else if (name == "is_closing") {
     return show(transport.is_closing());
   } else if (name == "is_reading") {
-    return show(transport.is_reading());
+    return show(reading().is_reading());
   } else if (name == "can_write_eof") {
-    return show(transport.can_write_eof());
+    return show(stream().can_write_eof());
   } else if (name == "buffered") {
-    return show(transport.get_write_buffer_size() > 0);
+    return show(sending().get_write_buffer_size() > 0);
   } else if (name == "set_write_buffer_limits") {
     asyncio::WriteBufferLimits limits;
     if (const json::value* const high = action.if_contains("high")) limits.high = size(*high);
     if (const json::value* const low = action.if_contains("low")) limits.low = size(*low);
-    transport.set_write_buffer_limits(limits);
+    sending().set_write_buffer_limits(limits);
   } else if (name == "get_write_buffer_limits") {
-    const auto [low, high] = transport.get_write_buffer_limits();
+    const auto [low, high] = sending().get_write_buffer_limits();
     return show_data(std::to_string(low) + ".." + std::to_string(high));
   } else if (name == "send_buffer") {
     const int bytes = action.at("size").to_number<int>();

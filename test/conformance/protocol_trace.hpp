@@ -42,15 +42,16 @@ class Endpoint {
  public:
   explicit Endpoint(Program& program) noexcept : program_(program) {}
 
-  void made(std::shared_ptr<asyncio::Transport> transport);
+  void made(std::shared_ptr<asyncio::BaseTransport> transport);
   /// Prints the line of an event and performs its actions; true if they return something true.
   bool event(std::string_view name, std::string_view argument = {});
   void arrived(std::string_view name, asyncio::BytesView data);
   void lost(const std::exception_ptr& error);
 
   std::string label;
-  std::shared_ptr<asyncio::Transport> transport;
-  asyncio::Bytes latest;  // the data just received
+  std::shared_ptr<asyncio::BaseTransport> transport;
+  asyncio::Bytes latest;    // the data just received
+  asyncio::Address sender;  // of the datagram just received
 
  protected:
   ~Endpoint() = default;
@@ -96,6 +97,8 @@ class Program {
   std::span<const boost::json::value> entries(std::string_view member, std::string_view name) const;
   asyncio::Coroutine<> open_tcp_server();
   asyncio::Coroutine<> open_tcp_client();
+  asyncio::Coroutine<> open_udp_server();
+  asyncio::Coroutine<> open_udp_client();
   asyncio::Coroutine<> wait_closed();
 
   /// The value of the action as JSON; empty if it has none.

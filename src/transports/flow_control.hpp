@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: BSL-1.0
+// How much a transport has yet to send, and when its protocol has to pause. Knows no sockets.
+#pragma once
+
+#include <asyncio/constants.hpp>
+#include <asyncio/transports.hpp>
+#include <cstddef>
+#include <utility>
+
+namespace asyncio::inline v1::detail {
+
+/// What the write buffers have in common (rule 138): pause and resume alternate, pause first.
+class FlowControl {
+ public:
+  std::size_t size() const noexcept { return size_; }
+  bool empty() const noexcept { return size_ == 0; }
+
+  std::size_t low() const noexcept { return low_; }
+  std::size_t high() const noexcept { return high_; }
+  /// ValueError, and nothing changed, if low would be above high.
+  void set_limits(WriteBufferLimits limits);
+  /// To be asked when data or limits came: is pause_writing() to be called now?
+  bool pause_due() noexcept { return size_ > high_ && !std::exchange(paused_, true); }
+  /// To be asked after a flush: is resume_writing() to be called now?
+  bool resume_due() noexcept { return size_ <= low_ && std::exchange(paused_, false); }
+
+ protected:
+  FlowControl() = default;
+  ~FlowControl() = default;
+
+  std::size_t size_ = 0;
+
+ private:
+  std::size_t low_ = constants::low_water;
+  std::size_t high_ = constants::high_water;
+  bool paused_ = false;
+};
+
+}  // namespace asyncio::inline v1::detail

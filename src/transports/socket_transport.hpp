@@ -1,0 +1,558 @@
+// SPDX-License-Identifier: BSL-1.0
+// What the transports of sockets have in common, whether of streams or of datagrams: the turns of
+// reading and writing, and the end.
+#pragma once
+
+#include <algorithm>
+#include <any>
+#include <asyncio/constants.hpp>
+#include <asyncio/exceptions.hpp>
+#include <asyncio/logging.hpp>
+#include <asyncio/transports.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/socket_base.hpp>
+#include <boost/system/error_code.hpp>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <string>
+#include <typeinfo>
+#include <utility>
+
+#include "../loop_core.hpp"
+#include "pool_allocator.hpp"
+#include "self_holding.hpp"
+
+namespace asyncio::inline v1::detail {
+
+#ifdef MSG_NOSIGNAL
+inline constexpr int send_flags = MSG_NOSIGNAL;
+#else
+inline constexpr int send_flags = 0;
+#endif
+
+inline const Logger& transport_logger() {
+  static const Logger asyncio = get_logger("asyncio");
+  return asyncio;
+}
+
+inline bool would_block(const boost::system::error_code& error) {
+  return error == boost::asio::error::would_block || error == boost::asio::error::try_again ||
+         error == boost::asio::error::interrupted;
+}
+
+/// What f() throws; null if nothing. SystemExit and KeyboardInterrupt pass.
+template <class F>
+std::exception_ptr caught(F&& f) {
+  try {
+    f();
+    return nullptr;
+  } catch (const SystemExit&) {
+    throw;
+  } catch (const KeyboardInterrupt&) {
+    throw;
+  } catch (...) {
+    return std::current_exception();
+  }
+}
+
+/// A protocol's class, for an error text.
+inline const char* name_of(const BaseProtocol* protocol) {
+  if (!protocol) return "None";
+  const BaseProtocol& object = *protocol;
+  return class_name(typeid(object));
+}
+
+/// It ends in three steps: it reads no more (closing_), connection_lost is queued or being called
+/// (lost_), all is released (loop_ is null).
+///
+/// It is its own entry in the I/O queue, one for both directions: when both are due, reading goes
+/// first (rule 6). Readiness that Asio reports only queues the entry; what was paused or closed in
+/// between is not read.
+///
+/// Kind names what differs: Interface, the public class; Protocol, what it calls; Socket, Asio's;
+/// Buffer, a FlowControl; and the `name` it goes by.
+template <class Kind>
+class SocketTransport : public Kind::Interface,
+                        public Resource,
+                        public SelfHolding<SocketTransport<Kind>>,
+                        private ReadyNode {
+ public:
+  using ProtocolType = typename Kind::Protocol;
+
+  void close() override;
+  bool is_closing() const override { return closing_; }
+  std::any get_extra_info(std::string_view name) const override;
+  std::shared_ptr<BaseProtocol> get_protocol() const override { return protocol_; }
+  std::string repr() const override;
+
+  bool is_reading() const override { return !closing_ && !paused_; }
+  void pause_reading() override;
+  void resume_reading() override;
+
+  void abort() override { force_close(nullptr); }
+  std::size_t get_write_buffer_size() const override { return buffer_.size(); }
+  std::pair<std::size_t, std::size_t> get_write_buffer_limits() const override {
+    return {buffer_.low(), buffer_.high()};
+  }
+  void set_write_buffer_limits(WriteBufferLimits limits) override;
+
+  void loop_closing() noexcept override;
+
+ protected:
+  /// Takes over the socket. An empty `peer` is asked of it.
+  SocketTransport(LoopCore& core, Socket socket, Address peer);
+  ~SocketTransport() override = default;
+  /// For the last destructor.
+  void released_by_the_program() noexcept;
+
+  /// Queues connection_made, the start of reading, and the waiter's result (rule 129).
+  void start(Ref<FutureState<void>> waiter);
+  /// For set_protocol. False if it is too late: the protocol would never be released.
+  bool change_protocol(std::shared_ptr<ProtocolType> protocol);
+
+  // -- for the kind to do
+
+  /// Reads once, and tells the protocol.
+  virtual void read() = 0;
+  /// Sends what is buffered, when the kernel may take it.
+  virtual void write_ready() = 0;
+  /// All is released.
+  virtual void released() noexcept = 0;
+
+  // -- for read(): how it went
+
+  void read_came() noexcept {
+    if (early_) early_credit_ = std::min<std::uint8_t>(early_credit_ + 2, most_early_credit);
+  }
+  void read_would_block();
+  void read_again();
+
+  // -- for writing
+
+  void wait_writable();
+  /// write_ready() comes with the next pass, in any case.
+  void write_again();
+  bool drop_write();
+  void maybe_pause();
+  bool maybe_resume();
+
+  // -- failures and the end
+
+  /// Calls what the loop calls as a callback of this name: what it throws is reported.
+  template <class F>
+  void call_as(const char* callback, F&& f);
+  void fatal_error(const std::exception_ptr& error, const char* message);
+  void force_close(std::exception_ptr error);
+  void connection_lost(const std::exception_ptr& error);
+  void log_debug(const char* event) const;
+
+  LoopCore* loop_;  // null: the connection or the loop is gone
+  /// Gone with the connection, or the loop, whatever the program still holds.
+  std::optional<typename Kind::Socket> socket_;
+  TransportSocket view_;
+  std::shared_ptr<ProtocolType> protocol_;
+  Address peername_;
+  typename Kind::Buffer buffer_;
+  int lost_ = 0;  // 0: alive; beyond 1 it counts the writes that were dropped
+  bool closing_ = false;
+  bool early_ = false;  // the coming read was not announced by the kernel
+
+ private:
+  /// Early reads pay when more than about one in three finds something: one in vain costs less than
+  /// the epoll_ctl and the event that one with success saves. So success earns credit for two
+  /// more...
+  static constexpr std::uint8_t most_early_credit = 8;
+  /// ...and without credit one in so many is tried: the connection may have become busy.
+  static constexpr std::uint8_t retry_early_read = 64;
+
+  template <void (SocketTransport::*ready)()>
+  class Waiter;
+
+  void run() override;
+  void drop() noexcept override { this->release(); }
+  void queue();
+  void start_reading();
+  void wait_readable();
+  void readable();
+  void read_ready();
+  void writable();
+  void call_connection_lost(std::exception_ptr error);
+  void release_all() noexcept;
+  void report(std::string message, std::exception_ptr error);
+
+  Address sockname_;
+  Ref<ContextState> context_;  // in which events are handled
+  /// The protocol that is being called with data, when it has been replaced meanwhile.
+  std::shared_ptr<ProtocolType> replaced_;
+  std::uint64_t first_read_pass_ = 0;  // reading was resumed: not before this pass
+  bool paused_ = false;
+  bool queued_ = false;
+  bool read_due_ = false;
+  bool write_due_ = false;
+  bool waits_readable_ = false;
+  bool waits_writable_ = false;
+  bool in_data_callback_ = false;
+  std::uint8_t early_credit_ = 3;  // early reads in vain that are put up with
+  std::uint8_t not_tried_ = 0;     // early reads left out
+};
+
+template <class Kind>
+SocketTransport<Kind>::SocketTransport(LoopCore& core, Socket socket, Address peer)
+    : loop_(&core),
+      socket_(std::in_place, core.executor()),
+      view_(socket),
+      peername_(std::move(peer)),
+      context_(capture_context()) {
+  const auto address_or_none = [&](Address (Socket::*ask)() const) {
+    try {
+      return (socket.*ask)();
+    } catch (const OSError&) {
+      return Address();
+    }
+  };
+  sockname_ = address_or_none(&Socket::getsockname);
+  if (peername_.empty()) peername_ = address_or_none(&Socket::getpeername);
+  boost::system::error_code error;
+  socket_->assign({socket.family(), socket.proto()}, socket.fileno(), error);
+  if (error) throw_os_error(error);
+  socket.detach();
+  socket_->non_blocking(true, error);
+}
+
+/// Neither closed nor lost: what is closing is held by what is still to be done.
+template <class Kind>
+void SocketTransport<Kind>::released_by_the_program() noexcept {
+  if (!loop_) return;
+  transport_logger().warning("unclosed transport {}", repr());
+  release_all();
+}
+
+template <class Kind>
+void SocketTransport<Kind>::start(Ref<FutureState<void>> waiter) {
+  register_with(*loop_);
+  const Ref<SocketTransport> self(this);
+  loop_->call_soon(
+      [self, protocol = protocol_] { protocol->connection_made(self->shared_from_this()); });
+  loop_->call_soon([self] { self->start_reading(); });
+  if (waiter) {
+    loop_->call_soon([waiter = std::move(waiter)] {
+      if (!waiter->done()) waiter->set_result();
+    });
+  }
+}
+
+// -- what all transports have
+
+template <class Kind>
+std::any SocketTransport<Kind>::get_extra_info(std::string_view name) const {
+  if (name == peername.name && !peername_.empty()) return peername_;
+  if (name == sockname.name && !sockname_.empty()) return sockname_;
+  if (name == asyncio::socket.name && loop_) return view_;
+  return {};
+}
+
+template <class Kind>
+bool SocketTransport<Kind>::change_protocol(std::shared_ptr<ProtocolType> protocol) {
+  if (!loop_) return false;
+  if (in_data_callback_ && !replaced_) replaced_ = std::move(protocol_);
+  protocol_ = std::move(protocol);
+  return true;
+}
+
+template <class Kind>
+std::string SocketTransport<Kind>::repr() const {
+  std::string text = std::string("<") + Kind::name;
+  if (!loop_)
+    text += " closed";
+  else if (closing_)
+    text += " closing";
+  text += " fd=" + std::to_string(view_.fileno());
+  if (loop_) {
+    const bool reads = is_reading() && (waits_readable_ || read_due_);
+    const bool writes = !buffer_.empty();
+    text += reads ? " read=polling" : " read=idle";
+    text += writes ? " write=<polling" : " write=<idle";
+    text += ", bufsize=" + std::to_string(buffer_.size()) + ">";
+  }
+  return text + ">";
+}
+
+template <class Kind>
+void SocketTransport<Kind>::run() {
+  const Ref<SocketTransport> entry(adopt_ref, this);
+  queued_ = false;
+  if (!loop_) return;
+  const ContextScope scope(context_);
+  try {
+    if (std::exchange(read_due_, false)) read_ready();
+    if (std::exchange(write_due_, false) && !lost_) write_ready();
+  } catch (...) {  // the program is told to exit; should it go on, nothing may be lost
+    read_again();
+    writable();
+    throw;
+  }
+}
+
+template <class Kind>
+void SocketTransport<Kind>::queue() {
+  if (std::exchange(queued_, true)) return;
+  this->add_ref();
+  loop_->push_io(*this);
+}
+
+/// Says that the kernel has reported readiness, or that the socket was closed.
+template <class Kind>
+template <void (SocketTransport<Kind>::*ready)()>
+class SocketTransport<Kind>::Waiter {
+ public:
+  using allocator_type = PoolAllocator<void>;
+
+  explicit Waiter(SocketTransport& transport) : transport_(&transport) {}
+  allocator_type get_allocator() const noexcept { return {}; }
+  void operator()(const boost::system::error_code&) const { (transport_.get()->*ready)(); }
+
+ private:
+  Ref<SocketTransport> transport_;
+};
+
+// -- reading
+
+template <class Kind>
+void SocketTransport<Kind>::pause_reading() {
+  if (!is_reading()) return;
+  paused_ = true;
+  read_due_ = false;
+  log_debug("pauses reading");
+}
+
+template <class Kind>
+void SocketTransport<Kind>::resume_reading() {
+  if (closing_ || !paused_) return;
+  paused_ = false;
+  start_reading();
+  log_debug("resumes reading");
+}
+
+/// From the next pass on, whatever is queued for this one.
+template <class Kind>
+void SocketTransport<Kind>::start_reading() {
+  if (!is_reading() || waits_readable_) return;
+  first_read_pass_ = loop_->passes() + 1;
+  early_ = true;
+  read_due_ = true;
+  queue();
+}
+
+template <class Kind>
+void SocketTransport<Kind>::wait_readable() {
+  if (std::exchange(waits_readable_, true)) return;
+  socket_->async_wait(boost::asio::socket_base::wait_read,
+                      Waiter<&SocketTransport::readable>(*this));
+}
+
+template <class Kind>
+void SocketTransport<Kind>::readable() {
+  waits_readable_ = false;
+  if (!is_reading()) return;
+  early_ = false;
+  read_due_ = true;
+  queue();
+}
+
+template <class Kind>
+void SocketTransport<Kind>::read_ready() {
+  if (!is_reading()) return;
+  if (loop_->passes() < first_read_pass_) {
+    read_due_ = true;
+    queue();
+    return;
+  }
+  struct Call {
+    explicit Call(SocketTransport& transport) : transport(transport) {
+      transport.in_data_callback_ = true;
+    }
+    ~Call() {
+      transport.in_data_callback_ = false;
+      transport.replaced_.reset();
+    }
+    SocketTransport& transport;
+  } const call(*this);
+  read();
+}
+
+/// Nothing was there.
+template <class Kind>
+void SocketTransport<Kind>::read_would_block() {
+  if (early_ && early_credit_ != 0) --early_credit_;
+  if (is_reading()) wait_readable();
+}
+
+/// Something came: perhaps more is there by the next pass, and to try is cheaper than to ask the
+/// kernel to be told. A connection that mostly answers one question at a time is better off asking.
+template <class Kind>
+void SocketTransport<Kind>::read_again() {
+  if (!is_reading() || waits_readable_ || read_due_) return;
+  if (early_credit_ != 0 || ++not_tried_ % retry_early_read == 0) {
+    early_ = true;
+    read_due_ = true;
+    queue();
+  } else {
+    wait_readable();
+  }
+}
+
+// -- writing
+
+/// True if the connection is lost; the program learns it from connection_lost, and from the log if
+/// it goes on and on (rule 142).
+template <class Kind>
+bool SocketTransport<Kind>::drop_write() {
+  if (!lost_) return false;
+  if (lost_ >= constants::log_threshold_for_connlost_writes)
+    transport_logger().warning("socket.send() raised exception.");
+  else
+    ++lost_;
+  return true;
+}
+
+template <class Kind>
+void SocketTransport<Kind>::wait_writable() {
+  if (std::exchange(waits_writable_, true)) return;
+  socket_->async_wait(boost::asio::socket_base::wait_write,
+                      Waiter<&SocketTransport::writable>(*this));
+}
+
+template <class Kind>
+void SocketTransport<Kind>::writable() {
+  waits_writable_ = false;
+  if (!lost_ && !buffer_.empty()) write_again();
+}
+
+template <class Kind>
+void SocketTransport<Kind>::write_again() {
+  write_due_ = true;
+  queue();
+}
+
+template <class Kind>
+void SocketTransport<Kind>::set_write_buffer_limits(WriteBufferLimits limits) {
+  buffer_.set_limits(limits);
+  maybe_pause();
+}
+
+template <class Kind>
+void SocketTransport<Kind>::maybe_pause() {
+  if (!buffer_.pause_due()) return;
+  const std::shared_ptr<ProtocolType> protocol = protocol_;
+  if (const auto thrown = caught([&] { protocol->pause_writing(); }))
+    report("protocol.pause_writing() failed", thrown);
+}
+
+/// False if the protocol closed the connection when it was told: connection_lost is queued.
+template <class Kind>
+bool SocketTransport<Kind>::maybe_resume() {
+  if (!buffer_.resume_due()) return true;
+  const std::shared_ptr<ProtocolType> protocol = protocol_;
+  if (const auto thrown = caught([&] { protocol->resume_writing(); }))
+    report("protocol.resume_writing() failed", thrown);
+  return !lost_;
+}
+
+// -- the end
+
+template <class Kind>
+void SocketTransport<Kind>::close() {
+  if (std::exchange(closing_, true)) return;
+  if (!buffer_.empty()) return;  // write_ready() goes on when all is sent
+  lost_ = 1;
+  call_connection_lost(nullptr);
+}
+
+template <class Kind>
+template <class F>
+void SocketTransport<Kind>::call_as(const char* callback, F&& f) {
+  LoopCore& loop = *loop_;
+  if (const auto thrown = caught(f)) {
+    loop.call_exception_handler(
+        {.message = std::string("Exception in callback ") + Kind::name + "::" + callback + "()",
+         .exception = thrown,
+         .transport = this->shared_from_this()});
+  }
+}
+
+template <class Kind>
+void SocketTransport<Kind>::fatal_error(const std::exception_ptr& error, const char* message) {
+  if (!isinstance<OSError>(error))
+    report(message, error);
+  else if (loop_->debug())
+    transport_logger().debug("{}: {}\n{}", repr(), message, asyncio::repr(error));
+  force_close(error);
+}
+
+template <class Kind>
+void SocketTransport<Kind>::force_close(std::exception_ptr error) {
+  if (lost_) return;
+  closing_ = true;
+  lost_ = 1;
+  buffer_.clear();
+  call_connection_lost(std::move(error));
+}
+
+/// With the next pass; never from inside a call of the program.
+template <class Kind>
+void SocketTransport<Kind>::call_connection_lost(std::exception_ptr error) {
+  loop_->call_soon([self = Ref<SocketTransport>(this), error = std::move(error)] {
+    self->connection_lost(error);
+  });
+}
+
+template <class Kind>
+void SocketTransport<Kind>::connection_lost(const std::exception_ptr& error) {
+  if (!loop_) return;
+  struct Finally {
+    ~Finally() { transport.release_all(); }
+    SocketTransport& transport;
+  } const finally{*this};
+  if (!lost_) lost_ = 1;
+  protocol_->connection_lost(error);
+}
+
+/// Nothing is left to do for the loop, the kernel and the protocol.
+template <class Kind>
+void SocketTransport<Kind>::release_all() noexcept {
+  loop_ = nullptr;
+  closing_ = true;
+  if (!lost_) lost_ = 1;
+  buffer_.clear();
+  socket_.reset();
+  unregister();
+  context_ = {};
+  replaced_.reset();
+  protocol_.reset();
+  released();
+}
+
+template <class Kind>
+void SocketTransport<Kind>::loop_closing() noexcept {
+  const std::shared_ptr<SocketTransport> self =
+      this->shared_from_this();  // the protocol may hold the last
+  if (loop_->debug()) transport_logger().warning("unclosed transport {}", repr());
+  release_all();
+}
+
+template <class Kind>
+void SocketTransport<Kind>::report(std::string message, std::exception_ptr error) {
+  loop_->call_exception_handler({.message = std::move(message),
+                                 .exception = std::move(error),
+                                 .protocol = protocol_,
+                                 .transport = this->shared_from_this()});
+}
+
+template <class Kind>
+void SocketTransport<Kind>::log_debug(const char* event) const {
+  if (loop_->debug()) transport_logger().debug("{} {}", repr(), event);
+}
+
+}  // namespace asyncio::inline v1::detail
