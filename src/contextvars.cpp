@@ -57,14 +57,14 @@ Ref<ContextState> copy_of(const ContextState& context) {
   return {adopt_ref, new ContextState(context.map)};
 }
 
-std::string repr(const VariableInfo& variable) {
+std::string variable_repr(const VariableInfo& variable) {
   std::string text = "<ContextVar name=" + repr_str(variable.name);
   if (!variable.default_value.empty()) text += " default=" + variable.default_value;
   return text + " at " + address_of(&variable) + '>';
 }
 
 std::string Replaced::repr() const {
-  return std::string("<Token ") + (used ? "used " : "") + "var=" + detail::repr(*variable) +
+  return std::string("<Token ") + (used ? "used " : "") + "var=" + variable_repr(*variable) +
          " at " + address_of(this) + '>';
 }
 
@@ -101,7 +101,7 @@ void VariableBase::restore(Replaced& token) const {
 }
 
 void VariableBase::throw_lookup_error() const {
-  throw LookupError(repr(*info_));
+  throw LookupError(variable_repr(*info_));
 }
 
 }  // namespace detail

@@ -140,7 +140,7 @@ void report_never_awaited(const Frame& frame) noexcept {
   }
 }
 
-std::string repr(const char* kind, const Frame* frame) {
+std::string frame_repr(const char* kind, const Frame* frame) {
   const std::string head = std::string("<") + kind + " object ";
   return frame ? head + function_name(frame->where) + " at " + address_of(frame) + '>'
                : head + "closed>";

@@ -77,7 +77,7 @@ struct VariableInfo {
   std::string default_value;  // its repr; empty if there is none
 };
 /// Python's repr: `<ContextVar name='x' default=5 at 0x7f...>`.
-std::string repr(const VariableInfo& variable);
+std::string variable_repr(const VariableInfo& variable);
 
 /// What a token remembers.
 struct Replaced {
@@ -160,7 +160,7 @@ class ContextVar : public detail::VariableBase {
   void reset(Token<T>&& token) const { restore(token.replaced_); }
 
   /// Python's repr: `<ContextVar name='x' default=5 at 0x7f...>`.
-  friend std::string to_string(const ContextVar& variable) { return repr(*variable.info_); }
+  friend std::string to_string(const ContextVar& variable) { return detail::variable_repr(*variable.info_); }
 
  private:
   std::shared_ptr<const T> default_;

@@ -165,7 +165,7 @@ class CoroutineAwaiter {
 /// Says on the logger "asyncio" that a coroutine goes without having run.
 void report_never_awaited(const Frame& frame) noexcept;
 /// `<KIND object f at 0x7f...>`; without a frame `<KIND object closed>`.
-std::string repr(const char* kind, const Frame* frame);
+std::string frame_repr(const char* kind, const Frame* frame);
 
 }  // namespace detail
 
@@ -198,7 +198,7 @@ class [[nodiscard("a coroutine does nothing until it is awaited or made a task")
   explicit operator bool() const noexcept { return bool(frame_); }
   /// Python's repr: `<coroutine object f at 0x7f...>`.
   friend std::string to_string(const Coroutine& coroutine) {
-    return detail::repr("coroutine", coroutine.frame_ ? &*coroutine.frame_ : nullptr);
+    return detail::frame_repr("coroutine", coroutine.frame_ ? &*coroutine.frame_ : nullptr);
   }
 
   detail::CoroutineAwaiter<T> operator co_await() & {
