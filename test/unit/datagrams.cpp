@@ -2,9 +2,9 @@
 // create_datagram_endpoint (surface CN22, rules 171 and 172).
 #include <asyncio/connections.hpp>
 
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <memory>
 #include <string>
 
@@ -387,16 +387,22 @@ BOOST_AUTO_TEST_CASE(cancelled_at_any_suspension_it_leaves_no_socket) {
 
 BOOST_AUTO_TEST_CASE(cancelled_while_a_name_is_resolved_no_protocol_is_made) {
   EventLoop loop;
+  // The only thread is busy: the name has to wait.
+  loop.set_default_executor(std::make_shared<ThreadPoolExecutor>(1));
+  std::promise<void> gate;
+  const auto busy = loop.run_in_executor(nullptr, [&] { gate.get_future().wait(); });
   bool made = false;
-  auto task = loop.create_task(loop.create_datagram_endpoint(
-      [&] {
-        made = true;
-        return std::make_shared<Recorder>();
-      },
-      {.remote_addr = {"localhost", 9}}));
+  const auto factory = [&] {
+    made = true;
+    return std::make_shared<Recorder>();
+  };
+  auto task =
+      loop.create_task(loop.create_datagram_endpoint(factory, {.remote_addr = {"localhost", 9}}));
   loop.run_until_complete(asyncio::sleep(0));
   task.cancel();
   BOOST_CHECK_THROW(loop.run_until_complete(task), CancelledError);
+  gate.set_value();
+  loop.run_until_complete(busy);
   loop.run_until_complete(loop.shutdown_default_executor());
   BOOST_TEST(!made);
 }
