@@ -388,7 +388,8 @@ BOOST_AUTO_TEST_CASE(cancelled_at_any_suspension_it_leaves_no_socket) {
 BOOST_AUTO_TEST_CASE(cancelled_while_a_name_is_resolved_no_protocol_is_made) {
   EventLoop loop;
   // The only thread is busy: the name has to wait.
-  loop.set_default_executor(std::make_shared<ThreadPoolExecutor>(1));
+  loop.set_default_executor(
+      std::make_shared<ThreadPoolExecutor>(ThreadPoolOptions{.max_workers = 1}));
   std::promise<void> gate;
   const auto busy = loop.run_in_executor(nullptr, [&] { gate.get_future().wait(); });
   bool made = false;
