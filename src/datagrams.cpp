@@ -122,7 +122,7 @@ void remove_stale_socket(const std::string& path) {
     return;
   if (errno == ENOENT) return;
   logger().error("Unable to check or remove stale UNIX socket {}: {}", repr_str(path),
-                 repr(make_os_error(errno)));
+                 asyncio::repr(make_os_error(errno)));
 }
 
 Place unix_place(const DatagramRequest& request) {

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: BSL-1.0
+// For tests of datagrams: a protocol that writes down what it is told, and an endpoint with a peer.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include <boost/test/unit_test.hpp>
+
+#include <asyncio/event_loop.hpp>
+#include <asyncio/exceptions.hpp>
+#include <asyncio/logging.hpp>
+#include <asyncio/protocols.hpp>
+#include <asyncio/transports.hpp>
+
+namespace datagram_fixture {
+
+using namespace asyncio;
+using Lines = std::vector<std::string>;
+
+inline std::string name_or_none(const std::exception_ptr& error) {
+  return error ? type_name(error) : "None";
+}
+
+/// Writes down what it is told, and does what the test says.
+class Recorder : public DatagramProtocol {
+ public:
+  Lines events;
+  std::vector<Address> senders;
+  std::shared_ptr<DatagramTransport> transport;
+  std::function<void()> on_made, on_datagram, on_error, on_pause, on_resume;
+
+  void connection_made(std::shared_ptr<DatagramTransport> made) override {
+    transport = std::move(made);
+    note("made", on_made);
+  }
+  void datagram_received(BytesView data, const Address& addr) override {
+    senders.push_back(addr);
+    note("got " + (data.size() > 100 ? std::to_string(data.size()) : data.str()), on_datagram);
+    // Whatever was sent meanwhile, the address is still this one's.
+    BOOST_TEST((addr == senders.back()));
+  }
+  void error_received(std::exception_ptr error) override {
+    note("error " + name_or_none(error), on_error);
+  }
+  void pause_writing() override { note("pause", on_pause); }
+  void resume_writing() override { note("resume", on_resume); }
+  void connection_lost(std::exception_ptr error) override {
+    transport.reset();
+    on_made = on_datagram = on_error = on_pause = on_resume = nullptr;
+    events.push_back("lost " + name_or_none(error));
+  }
+  /// What was written down since the last call.
+  Lines news() { return std::exchange(events, {}); }
+
+ private:
+  void note(std::string event, const std::function<void()>& action) {
+    events.push_back(std::move(event));
+    if (action) action();
+  }
+};
+
+struct CapturedLog {
+  Lines lines;
+  CapturedLog() {
+    set_log_sink([this](const LogRecord& record) {
+      lines.push_back(std::string(level_name(record.level)) + ": " + std::string(record.message));
+    });
+  }
+  ~CapturedLog() { set_log_sink({}); }
+};
+
+/// Two connected Unix datagram sockets. Unlike UDP they say when the receiver's queue is full.
+inline std::pair<Socket, Socket> datagram_pair() {
+  int handles[2];
+  BOOST_REQUIRE(::socketpair(AF_UNIX, SOCK_DGRAM, 0, handles) == 0);
+  return {Socket(handles[0]), Socket(handles[1])};
+}
+
+inline Socket udp_socket() {
+  Socket socket(AF_INET, SOCK_DGRAM);
+  socket.bind(Address("127.0.0.1", 0));
+  return socket;
+}
+
+/// Nobody is there.
+inline Address unused_address() { return udp_socket().getsockname(); }
+
+inline int open_descriptors() {
+  int count = 0;
+  for (int descriptor = 0; descriptor != 256; ++descriptor)
+    count += ::fcntl(descriptor, F_GETFD) != -1;
+  return count;
+}
+
+/// All that waits in a socket.
+inline Lines received(Socket& socket) {
+  Lines all;
+  try {
+    while (true) all.push_back(socket.recv(1 << 16));
+  } catch (const BlockingIOError&) {
+  }
+  return all;
+}
+
+/// "TypeError: text" of what an ordinary call throws.
+inline std::string text_of(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const std::exception& error) {
+    return type_name(std::current_exception()) + ": " + error.what();
+  }
+  return "nothing thrown";
+}
+
+/// A loop with one endpoint, and a peer that is the test's.
+struct Fixture {
+  EventLoop loop;
+  Lines reports;
+  std::shared_ptr<Recorder> protocol = std::make_shared<Recorder>();
+  std::shared_ptr<DatagramTransport> transport;
+  Socket peer;
+
+  Fixture() {
+    loop.set_exception_handler([this](EventLoop&, const ExceptionContext& context) {
+      reports.push_back(context.message + ": " + repr(context.exception));
+    });
+  }
+  ~Fixture() {  // what the tests' own closures hold
+    protocol->on_made = protocol->on_datagram = protocol->on_error = protocol->on_pause =
+        protocol->on_resume = nullptr;
+  }
+
+  void open(DatagramOptions options) {
+    transport =
+        loop.run_until_complete(loop.create_datagram_endpoint([this] { return protocol; }, options))
+            .first;
+    BOOST_TEST_REQUIRE(protocol->news() == Lines{"made"});
+  }
+  /// At one end of a pair.
+  void open_pair() {
+    auto [ours, theirs] = datagram_pair();
+    peer = std::move(theirs);
+    open({.sock = &ours});
+  }
+  /// UDP, the peer connected to it.
+  void open_server() {
+    open({.local_addr = {"127.0.0.1", 0}});
+    peer = udp_socket();
+    peer.connect(transport->get_extra_info(sockname));
+  }
+  /// UDP, connected to the peer and the peer to it.
+  void open_client() {
+    peer = udp_socket();
+    open({.remote_addr = peer.getsockname()});
+    peer.connect(transport->get_extra_info(sockname));
+  }
+
+  /// Exactly so many passes, each with a look at the kernel (rule 18).
+  void pass(int count = 1) {
+    while (count-- > 0) {
+      loop.stop();
+      loop.run_forever();
+    }
+  }
+  template <class Done>
+  void run_until(Done done) {
+    for (int i = 0; i < 100'000 && !done(); ++i) pass();
+    BOOST_TEST_REQUIRE(done());
+  }
+  void run_until_event(const std::string& event) {
+    run_until([&] { return !protocol->events.empty() && protocol->events.back() == event; });
+  }
+  /// Sends "0", "1", ... until one has to wait; returns how many were sent.
+  int send_until_buffered() {
+    int count = 0;
+    while (transport->get_write_buffer_size() == 0) transport->sendto(std::to_string(count++));
+    return count;
+  }
+};
+
+}  // namespace datagram_fixture
