@@ -160,7 +160,9 @@ class ContextVar : public detail::VariableBase {
   void reset(Token<T>&& token) const { restore(token.replaced_); }
 
   /// Python's repr: `<ContextVar name='x' default=5 at 0x7f...>`.
-  friend std::string to_string(const ContextVar& variable) { return detail::variable_repr(*variable.info_); }
+  friend std::string to_string(const ContextVar& variable) {
+    return detail::variable_repr(*variable.info_);
+  }
 
  private:
   std::shared_ptr<const T> default_;
