@@ -75,7 +75,7 @@ BOOST_AUTO_TEST_CASE(cv2_a_token_is_good_once) {
     Token<int> token = variable.set(1);
     variable.reset(token);
     BOOST_CHECK_EXCEPTION(variable.reset(token), RuntimeError,
-                          says_about("<Token var=", " has already been used once"));
+                          says_about("<Token used var=", " has already been used once"));
   });
 }
 
