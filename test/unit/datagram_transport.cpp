@@ -520,6 +520,15 @@ BOOST_AUTO_TEST_CASE(r176_without_a_remote_address_they_are_sent_until_the_socke
   BOOST_TEST(received(f.peer).empty());
 }
 
+BOOST_AUTO_TEST_CASE(r176_what_the_kernel_does_not_take_after_a_loss_is_not_kept) {
+  Fixture f;
+  f.open_pair();
+  f.send_until_buffered();
+  f.transport->abort();
+  f.transport->sendto("x");
+  BOOST_TEST(f.transport->get_write_buffer_size() == 0u);
+}
+
 BOOST_AUTO_TEST_CASE(every_call_on_a_closed_transport_is_harmless) {
   Fixture f;
   f.open_pair();
