@@ -114,8 +114,9 @@ struct ServerOptions {
 };
 static_assert(detail::require_inline_options<ServerOptions>());
 
-/// One end of a datagram endpoint: `{"127.0.0.1", 9999}`, or the path of a Unix socket. The text
-/// must live until the function that is given it returns.
+/// One end of a datagram endpoint: `{"127.0.0.1", 9999}`, or the path of a Unix socket. The empty
+/// host is loopback, or every interface with the flag AI_PASSIVE. The text must live until the
+/// function that is given it returns.
 class DatagramAddress {
  public:
   /// None.
