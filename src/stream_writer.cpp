@@ -151,13 +151,14 @@ void StreamReaderProtocol::connection_made(std::shared_ptr<Transport> transport)
   StreamWriter writer(detail::Ref<detail::StreamWriterState>(
       detail::adopt_ref,
       new detail::StreamWriterState(transport, shared_from_this(), reader, loop())));
-  const AnyTask task = client_connected_(loop(), StreamReader(reader), std::move(writer));
+  const auto handler = client_connected_(loop(), StreamReader(reader), std::move(writer));
   strong_reader_ = nullptr;
-  if (!task) return;
-  task.add_done_callback([&loop = detail::core_of(loop()),
-                          transport = std::move(transport)](const AnyFuture& handler) {
-    if (!handler.cancelled()) {
-      const std::exception_ptr error = handler.exception();
+  if (!handler) return;
+  handler->task.add_done_callback([&loop = detail::core_of(loop()),
+                                   transport = std::move(transport),
+                                   failed = handler->failed](const AnyFuture& task) {
+    if (!task.cancelled()) {
+      const std::exception_ptr error = task.exception();
       if (!error) return;
       loop.call_exception_handler({.message = "Unhandled exception in client_connected_cb",
                                    .exception = error,

@@ -353,10 +353,18 @@ class StreamWriter {
 // -- connections
 
 /// What a server calls for each connection: a function of (StreamReader, StreamWriter), or a
-/// coroutine function, of which a task is made. It is kept as long as one of these tasks runs, and
-/// so are its arguments: it may take them by value or by reference.
+/// coroutine function, of which a task is made. Callable and arguments are kept for as long as the
+/// task runs; it may take them by value or by reference.
 class ClientConnected {
  public:
+  /// A task that was made.
+  struct Handler {
+    AnyTask task;
+    /// If the task failed, its frame: Python's traceback keeps it, too, so that the writer is not
+    /// dropped before the failure was reported.
+    std::shared_ptr<void> failed;
+  };
+
   /// Stands for none.
   ClientConnected() noexcept = default;
   template <class F>
@@ -364,23 +372,56 @@ class ClientConnected {
       : callback_(std::make_shared<CallbackOf<std::decay_t<F>>>(std::forward<F>(function))) {}
 
   explicit operator bool() const noexcept { return callback_ != nullptr; }
-  /// Calls it; the task, if one was made.
-  AnyTask operator()(detail::Scheduler& loop, StreamReader reader, StreamWriter writer) const {
-    return callback_->call(callback_, loop, std::move(reader), std::move(writer));
+  /// Nothing if it is a plain function.
+  std::optional<Handler> operator()(detail::Scheduler& loop, StreamReader reader,
+                                    StreamWriter writer) const {
+    return callback_->call(callback_, loop, Ends(std::move(reader), std::move(writer)));
   }
 
  private:
+  using Ends = std::pair<StreamReader, StreamWriter>;
+
   class Callback {
    public:
     virtual ~Callback() = default;
-    virtual AnyTask call(const std::shared_ptr<Callback>& self, detail::Scheduler& loop,
-                         StreamReader reader, StreamWriter writer) = 0;
+    virtual std::optional<Handler> call(const std::shared_ptr<Callback>& self,
+                                        detail::Scheduler& loop, Ends ends) = 0;
   };
-  /// What a coroutine may refer to while it runs.
-  struct Call {
-    std::shared_ptr<Callback> callback;
-    StreamReader reader;
-    StreamWriter writer;
+
+  /// A coroutine and all that it may refer to.
+  template <class T>
+  class Call {
+   public:
+    Call(std::shared_ptr<Callback> callback, Ends ends)
+        : callback_(std::move(callback)), ends_(std::move(ends)) {}
+
+    Ends& ends() noexcept { return *ends_; }
+    void keep(Coroutine<T> coroutine) { frame_ = std::move(coroutine).release(); }
+
+    static Coroutine<> run(std::shared_ptr<Call> call) { co_await Awaiter(*call); }
+
+   private:
+    class Awaiter {
+     public:
+      explicit Awaiter(Call& call) noexcept : call_(call) {}
+      bool await_ready() const noexcept { return false; }
+      template <std::derived_from<detail::Frame> P>
+      void await_suspend(std::coroutine_handle<P> caller) const noexcept {
+        call_.frame_->enter(caller.promise(), call_.frame_);
+      }
+      void await_resume() const {
+        static_cast<void>(call_.frame_->take_result());
+        call_.frame_.reset();
+        call_.ends_.reset();
+      }
+
+     private:
+      Call& call_;
+    };
+
+    const std::shared_ptr<Callback> callback_;
+    std::optional<Ends> ends_;
+    detail::FrameOwner<T> frame_;
   };
 
   template <class F>
@@ -390,19 +431,22 @@ class ClientConnected {
     explicit CallbackOf(G&& function) : function_(std::forward<G>(function)) {}
 
    private:
-    AnyTask call(const std::shared_ptr<Callback>& self, detail::Scheduler& loop,
-                 StreamReader reader, StreamWriter writer) override {
-      if constexpr (detail::a_coroutine<decltype(invoke(reader, writer))>) {
-        auto call = std::make_unique<Call>(self, std::move(reader), std::move(writer));
-        auto coroutine = invoke(call->reader, call->writer);
-        return detail::create_task(loop, keep(std::move(coroutine), std::move(call)));
+    std::optional<Handler> call(const std::shared_ptr<Callback>& self, detail::Scheduler& loop,
+                                Ends ends) override {
+      using Result = decltype(invoke(ends));
+      if constexpr (detail::a_coroutine<Result>) {
+        using CallOfThis = Call<typename Result::value_type>;
+        const auto call = std::make_shared<CallOfThis>(self, std::move(ends));
+        call->keep(invoke(call->ends()));
+        return Handler{detail::create_task(loop, CallOfThis::run(call)), call};
       } else {
-        invoke(reader, writer);
-        return AnyTask();
+        invoke(ends);
+        return std::nullopt;
       }
     }
-    // A parameter that is a value takes the handle over: dropping it closes the connection.
-    decltype(auto) invoke(StreamReader& reader, StreamWriter& writer) {
+    // A parameter that is a value takes the handle over: dropping it there closes the connection.
+    decltype(auto) invoke(Ends& ends) {
+      auto& [reader, writer] = ends;
       if constexpr (std::invocable<F&, StreamReader, StreamWriter>) {
         return std::invoke(function_, std::move(reader), std::move(writer));
       } else {
@@ -411,10 +455,6 @@ class ClientConnected {
                       "StreamWriter");
         return std::invoke(function_, reader, writer);
       }
-    }
-    template <class T>
-    static Coroutine<> keep(Coroutine<T> coroutine, std::unique_ptr<Call>) {
-      co_await std::move(coroutine);
     }
 
     F function_;
