@@ -74,9 +74,9 @@ namespace detail {
 StreamWriterState::~StreamWriterState() {
   try {
     if (transport_->is_closing()) return;
-    if (loop_->closing()) {
+    if (loop_->closed()) {
       logger().warning("loop is closed");
-    } else {
+    } else if (!loop_->closing()) {  // a loop closes its connections itself
       transport_->close();
       logger().warning("unclosed {}", repr());
     }

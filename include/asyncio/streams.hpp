@@ -300,8 +300,8 @@ class StreamWriterState final : public Pooled {
 /// The sending end of a connection. A handle: copies are the same writer. The loop's thread only.
 ///
 /// The last handle closes a connection that was not closed, with a warning on the logger "asyncio":
-/// "unclosed <StreamWriter ...>"; so keep the writer for as long as you read. When the loop is
-/// closed first, the warning is "loop is closed". Python: asyncio.StreamWriter.
+/// "unclosed <StreamWriter ...>"; so keep the writer for as long as you read. A loop that is closed
+/// first closes its connections without a warning. Python: asyncio.StreamWriter.
 class StreamWriter {
  public:
   /// For a transport and a protocol made by hand; the writer keeps all three. A reader makes drain()

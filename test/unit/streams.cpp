@@ -589,6 +589,10 @@ BOOST_AUTO_TEST_CASE(closing_the_loop_ends_handlers_and_connections) {
   BOOST_TEST(frame_gone);
   BOOST_TEST(client->second.is_closing());
   client.reset();
+  for (const std::string& line : logged.lines) BOOST_TEST(!line.starts_with("unclosed"), line);
+  BOOST_TEST(loop.reports ==
+                 Lines{"Task was destroyed but it is pending!: None"},
+             boost::test_tools::per_element());
 }
 
 // -- the last handle (rule 216)
