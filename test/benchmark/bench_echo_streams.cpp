@@ -8,11 +8,14 @@
 namespace {
 
 asyncio::Coroutine<> echo(asyncio::StreamReader reader, asyncio::StreamWriter writer) {
-  for (;;) {
-    const asyncio::Bytes data = co_await reader.read(256 * 1024);
-    if (data.empty()) break;
-    writer.write(data);
-    co_await writer.drain();
+  try {
+    for (;;) {
+      const asyncio::Bytes data = co_await reader.read(256 * 1024);
+      if (data.empty()) break;
+      writer.write(data);
+      co_await writer.drain();
+    }
+  } catch (const asyncio::ConnectionError&) {  // the client has gone with answers on their way
   }
   writer.close();
 }
