@@ -14,7 +14,8 @@
 
 #include <asyncio/asyncio.hpp>
 
-/// Somebody in the room. What he is to be told waits in a queue, from which a task of his own sends.
+/// Somebody in the room. What he is to be told waits in a queue, from which a task of his own
+/// sends.
 struct Member {
   std::string name;
   asyncio::StreamWriter writer;

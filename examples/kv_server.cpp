@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// A small database in memory that redis-cli and redis-benchmark can talk to (RESP2): PING, SET, GET,
-// DEL, INCR, EXPIRE, TTL, QUIT.
+// A small database in memory that redis-cli and redis-benchmark can talk to (RESP2): PING, SET,
+// GET, DEL, INCR, EXPIRE, TTL, QUIT.
 //
 //   kv_server [HOST [PORT]]
 #include <algorithm>
@@ -46,8 +46,8 @@ class Parser {
     position_ = 0;
     buffer_ += data;
   }
-  /// The next command if all of it has arrived: "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", or "GET k\r\n". Its
-  /// name is in capitals.
+  /// The next command if all of it has arrived: "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", or "GET k\r\n".
+  /// Its name is in capitals.
   std::optional<Command> next() {
     const std::size_t start = position_;
     std::optional<Command> command = parse();

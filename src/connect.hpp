@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// create_connection and create_server, for those who do not come through the facade, and their parts
-// that touch no socket. Private to the library.
+// create_connection and create_server, for those who do not come through the facade, and their
+// parts that touch no socket. Private to the library.
 #pragma once
 
 #include <sys/socket.h>

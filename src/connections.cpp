@@ -405,8 +405,7 @@ Coroutine<EventLoop::AnyConnection> EventLoop::adopt_accepted(ProtocolFactory fa
 
 Coroutine<Server> EventLoop::listen(ProtocolFactory factory, std::vector<std::string> hosts,
                                     Port port, ServerOptions options) {
-  if (options.limit)
-    throw TypeError("create_server() got an unexpected keyword argument 'limit'");
+  if (options.limit) throw TypeError("create_server() got an unexpected keyword argument 'limit'");
   return detail::serve(core(), std::move(factory),
                        detail::ServerRequest(std::move(hosts), std::move(port), options));
 }

@@ -116,9 +116,9 @@ Coroutine<> wait_closed(Writer writer) {
 StreamWriter::StreamWriter(std::shared_ptr<WriteTransport> transport,
                            std::shared_ptr<FlowControlMixin> protocol,
                            std::optional<StreamReader> reader, EventLoop& loop)
-    : state_(detail::adopt_ref, new detail::StreamWriterState(
-                                    std::move(transport), std::move(protocol),
-                                    reader ? reader->state() : nullptr, loop.scheduler())) {}
+    : state_(detail::adopt_ref,
+             new detail::StreamWriterState(std::move(transport), std::move(protocol),
+                                           reader ? reader->state() : nullptr, loop.scheduler())) {}
 
 Coroutine<> StreamWriter::drain() const { return detail::drain(state_); }
 Coroutine<> StreamWriter::wait_closed() const { return detail::wait_closed(state_); }

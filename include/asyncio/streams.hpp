@@ -304,8 +304,8 @@ class StreamWriterState final : public Pooled {
 /// first closes its connections without a warning. Python: asyncio.StreamWriter.
 class StreamWriter {
  public:
-  /// For a transport and a protocol made by hand; the writer keeps all three. A reader makes drain()
-  /// throw what reading failed with.
+  /// For a transport and a protocol made by hand; the writer keeps all three. A reader makes
+  /// drain() throw what reading failed with.
   StreamWriter(std::shared_ptr<WriteTransport> transport,
                std::shared_ptr<FlowControlMixin> protocol, std::optional<StreamReader> reader,
                EventLoop& loop);
@@ -539,7 +539,8 @@ Coroutine<Server> start_server(F&& client_connected_cb, std::vector<std::string>
   return detail::start_server(std::forward<F>(client_connected_cb), std::move(hosts), port,
                               options);
 }
-/// {"127.0.0.1", "::1"}; to be written outside of an awaiting statement on g++ 12, which refuses it.
+/// {"127.0.0.1", "::1"}; to be written outside of an awaiting statement on g++ 12, which refuses
+/// it.
 template <class F>
 Coroutine<Server> start_server(F&& client_connected_cb,
                                std::initializer_list<std::string_view> hosts, const Port& port,
