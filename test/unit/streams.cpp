@@ -7,12 +7,14 @@
 #include <string>
 #include <utility>
 
+#include <fcntl.h>
 #include <sys/socket.h>
 
 #include <boost/test/unit_test.hpp>
 
 #include <asyncio/locks.hpp>
 
+#include "on_virtual_time.hpp"
 #include "stream_sockets.hpp"
 
 using namespace stream_socket_tests;
@@ -274,6 +276,30 @@ BOOST_AUTO_TEST_CASE(r213_wait_closed_with_unread_data) {
     pair.writer.close();
     co_await pair.writer.wait_closed();
   });
+}
+
+BOOST_AUTO_TEST_CASE(cancelled_anywhere_nothing_stays_open) {
+  const Logged logged;  // of the writers that are dropped
+  const auto descriptors = [] {
+    int count = 0;
+    for (int descriptor = 0; descriptor != 256; ++descriptor)
+      count += ::fcntl(descriptor, F_GETFD) != -1;
+    return count;
+  };
+  const int before = descriptors();
+  const auto points = on_virtual_time::cancel_everywhere(
+      [](on_virtual_time::Loop&) -> Coroutine<> {
+        auto [mine, theirs] = Socket::pair();
+        theirs.send("hello");
+        auto [reader, writer] = co_await open_connection({.sock = &mine});
+        const Bytes data = co_await reader.readexactly(5);
+        BOOST_TEST(data == "hello");
+        writer.close();
+        co_await writer.wait_closed();
+      },
+      [](on_virtual_time::Loop& loop) { loop.pass(); });
+  BOOST_TEST(points > 5u);
+  BOOST_TEST(descriptors() == before);
 }
 
 BOOST_AUTO_TEST_CASE(nothing_is_lost_when_a_read_is_cancelled) {
