@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "connect.hpp"
+#include "connection_requests.hpp"
 #include "loop_core.hpp"
 #include "resolver.hpp"
 #include "server.hpp"

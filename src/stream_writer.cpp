@@ -6,7 +6,7 @@
 #include <typeinfo>
 #include <utility>
 
-#include "connect.hpp"
+#include "connection_requests.hpp"
 #include "loop_core.hpp"
 
 namespace asyncio::inline v1 {
