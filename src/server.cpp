@@ -144,8 +144,11 @@ class ServerState::Listener final : public ReadyNode {
 // -- ServerState
 
 ServerState::ServerState(LoopCore& core, std::vector<Socket> sockets, ProtocolFactory factory,
-                         int backlog)
-    : loop_(&core), factory_(std::move(factory)), backlog_(backlog) {
+                         int backlog, std::shared_ptr<void> until_closed)
+    : loop_(&core),
+      until_closed_(std::move(until_closed)),
+      factory_(std::move(factory)),
+      backlog_(backlog) {
   for (Socket& socket : sockets)
     listeners_.push_back(std::make_unique<Listener>(*this, std::move(socket)));
   register_with(core);
@@ -221,10 +224,15 @@ void ServerState::connected(Socket socket, Address peer) {
   }
 }
 
+void ServerState::close_sockets() noexcept {
+  for (const auto& listener : listeners_) listener->close();
+  until_closed_.reset();
+}
+
 void ServerState::close() {
   if (std::exchange(closed_, true)) return;
   serving_ = false;
-  for (const auto& listener : listeners_) listener->close();
+  close_sockets();
   // What the factory holds goes now, unless it is the factory that closes us.
   if (!in_factory_) factory_ = nullptr;
   if (forever_) std::exchange(forever_, nullptr).cancel();
@@ -235,7 +243,7 @@ void ServerState::loop_closing() noexcept {
   const std::shared_ptr<ServerState> self = shared_from_this();
   closed_ = true;
   serving_ = false;
-  for (const auto& listener : listeners_) listener->close();
+  close_sockets();
   factory_ = nullptr;
   context_ = {};
   forever_ = nullptr;

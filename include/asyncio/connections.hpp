@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
-// What create_connection, create_server and getaddrinfo are told (surface A10, A12).
+// What create_connection, create_server, their Unix kin and getaddrinfo are told (surface A10, A12).
 #pragma once
 
 #include <concepts>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -111,5 +112,46 @@ struct ServerOptions {
   bool start_serving = true;            ///< false: bound, but connecting is refused
 };
 static_assert(detail::require_inline_options<ServerOptions>());
+
+/// Where a Unix socket is: any text, or a std::filesystem::path. An abstract name (Linux) begins
+/// with a null byte; written as a literal, "\0name", it is not cut off there.
+class UnixPath {
+ public:
+  template <std::size_t Size>
+  UnixPath(const char (&literal)[Size])
+      : text_(Size > 1 && literal[0] == '\0' ? std::string_view(literal, Size - 1)
+                                             : std::string_view(literal)) {}
+  template <std::convertible_to<std::string_view> Text>
+  UnixPath(const Text& text) : text_(std::string_view(text)) {}
+  template <class Path>
+  requires requires(const Path& path) {
+    { path.native() } -> std::convertible_to<const std::string&>;
+  }
+  UnixPath(const Path& path) : text_(path.native()) {}
+
+  const std::string& text() const noexcept { return text_; }
+
+ private:
+  std::string text_;
+};
+
+/// Options of create_unix_connection.
+struct UnixConnectionOptions {
+  /// A connected Unix stream socket to adopt instead of connecting. Taken over at the call: the
+  /// object is closed afterwards.
+  Socket* sock = nullptr;
+};
+static_assert(detail::require_inline_options<UnixConnectionOptions>());
+
+/// Options of create_unix_server.
+struct UnixServerOptions {
+  /// A bound Unix stream socket to serve on. Taken over at the call: the object is closed
+  /// afterwards.
+  Socket* sock = nullptr;
+  int backlog = constants::backlog;
+  bool start_serving = true;   ///< false: bound, but connecting is refused
+  bool cleanup_socket = true;  ///< remove the socket's file with the server, if it is still that one
+};
+static_assert(detail::require_inline_options<UnixServerOptions>());
 
 }  // namespace asyncio::inline v1

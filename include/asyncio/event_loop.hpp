@@ -338,6 +338,52 @@ class EventLoop {
     return create_server([] { return std::make_shared<P>(); }, host, port, options);
   }
 
+  /// create_connection to the Unix socket at `path`. Errors: OSError and its family, ValueError
+  /// "path and sock can not be specified at the same time". POSIX.
+  template <class Factory>
+  auto create_unix_connection(Factory&& factory, const UnixPath& path,
+                              UnixConnectionOptions options = {}) {
+    static_assert(detail::require_inline_callable<Factory>());
+    using P = protocol_of<Factory>;
+    return as_protocol<P>(
+        connect_unix(ProtocolFactory(std::forward<Factory>(factory)), &path, options));
+  }
+  /// Adopts a connected socket: {.sock = &socket}. The socket is taken over, also on failure.
+  template <class Factory>
+  auto create_unix_connection(Factory&& factory, UnixConnectionOptions options) {
+    static_assert(detail::require_inline_callable<Factory>());
+    using P = protocol_of<Factory>;
+    return as_protocol<P>(
+        connect_unix(ProtocolFactory(std::forward<Factory>(factory)), nullptr, options));
+  }
+  template <std::derived_from<BaseProtocol> P>
+  auto create_unix_connection(const UnixPath& path, UnixConnectionOptions options = {}) {
+    return create_unix_connection([] { return std::make_shared<P>(); }, path, options);
+  }
+
+  /// Listens on a Unix socket that it makes at `path`, where it first removes a socket that was left
+  /// behind. The server removes its own when it closes (cleanup_socket). Errors: OSError and its
+  /// family, "Address PATH is already in use" if there is anything else than a socket; ValueError
+  /// "path and sock can not be specified at the same time" (rule 170). POSIX.
+  template <class Factory>
+  Coroutine<Server> create_unix_server(Factory&& factory, const UnixPath& path,
+                                       UnixServerOptions options = {}) {
+    static_assert(detail::require_inline_callable<Factory>());
+    static_assert(std::derived_from<protocol_of<Factory>, BaseProtocol>);
+    return listen_unix(ProtocolFactory(std::forward<Factory>(factory)), &path, options);
+  }
+  /// Serves on a socket that is bound: {.sock = &socket}. The socket is taken over.
+  template <class Factory>
+  Coroutine<Server> create_unix_server(Factory&& factory, UnixServerOptions options) {
+    static_assert(detail::require_inline_callable<Factory>());
+    static_assert(std::derived_from<protocol_of<Factory>, BaseProtocol>);
+    return listen_unix(ProtocolFactory(std::forward<Factory>(factory)), nullptr, options);
+  }
+  template <std::derived_from<BaseProtocol> P>
+  Coroutine<Server> create_unix_server(const UnixPath& path, UnixServerOptions options = {}) {
+    return create_unix_server([] { return std::make_shared<P>(); }, path, options);
+  }
+
   /// Makes transport and protocol for a connection that was accepted elsewhere.
   template <class Factory>
   auto connect_accepted_socket(Factory&& factory, Socket sock) {
@@ -400,6 +446,10 @@ class EventLoop {
   Coroutine<Server> listen(ProtocolFactory factory, std::vector<std::string> hosts, Port port,
                            ServerOptions options);
   Coroutine<AnyConnection> adopt_accepted(ProtocolFactory factory, Socket sock);
+  Coroutine<AnyConnection> connect_unix(ProtocolFactory factory, const UnixPath* path,
+                                        UnixConnectionOptions options);
+  Coroutine<Server> listen_unix(ProtocolFactory factory, const UnixPath* path,
+                                UnixServerOptions options);
 
   detail::Ref<detail::Scheduler> scheduler_;
 };

@@ -206,10 +206,12 @@ struct Program::Role {
 const Program::Role Program::roles[] = {
     {"tcp_server", &Program::open_tcp_server},
     {"tcp_client", &Program::open_tcp_client},
+    {"unix_server", &Program::open_unix_server},
+    {"unix_client", &Program::open_unix_client},
 };
 
-Program::Program(asyncio::EventLoop& loop, json::object script, int port)
-    : loop_(loop), script_(std::move(script)), port_(port) {
+Program::Program(asyncio::EventLoop& loop, json::object script, int port, std::string path)
+    : loop_(loop), script_(std::move(script)), port_(port), path_(std::move(path)) {
   const json::value* const digest = script_.if_contains("digest");
   digest_ = digest && truth(*digest);
   const auto* const role = std::ranges::find(roles, text(script_.at("role")), &Role::name);
@@ -235,6 +237,14 @@ asyncio::Coroutine<> Program::open_tcp_server() {
 
 asyncio::Coroutine<> Program::open_tcp_client() {
   co_await loop_.create_connection([this] { return make(); }, host, port_);
+}
+
+asyncio::Coroutine<> Program::open_unix_server() {
+  server_ = co_await loop_.create_unix_server([this] { return make(); }, path_);
+}
+
+asyncio::Coroutine<> Program::open_unix_client() {
+  co_await loop_.create_unix_connection([this] { return make(); }, path_);
 }
 
 asyncio::Coroutine<> Program::wait_closed() {
