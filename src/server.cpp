@@ -2,7 +2,6 @@
 #include "server.hpp"
 
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <asyncio/constants.hpp>
 #include <asyncio/logging.hpp>
@@ -26,35 +25,6 @@ const Logger& logger() {
   static const Logger asyncio = get_logger("asyncio");
   return asyncio;
 }
-
-struct Accepted {
-  Socket socket;
-  Address peer;
-};
-
-/// POSIX. The errno, or 0. Asio's accept would let child processes inherit the descriptor.
-int accept(const TransportSocket& listener, Accepted& accepted) {
-  SockAddr address;
-#ifdef __linux__
-  const int descriptor = ::accept4(listener.fileno(), address.data(), &address.length(),
-                                   SOCK_NONBLOCK | SOCK_CLOEXEC);
-  if (descriptor < 0) return errno;
-  accepted.socket = Socket(descriptor, listener.family(), listener.type(), listener.proto());
-#else
-  const int descriptor = ::accept(listener.fileno(), address.data(), &address.length());
-  if (descriptor < 0) return errno;
-  try {
-    accepted.socket = Socket(descriptor);
-  } catch (const OSError& error) {
-    ::close(descriptor);
-    return error.errno_value();
-  }
-#endif
-  accepted.peer = to_address(address);
-  return 0;
-}
-
-bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
 
 bool out_of_resources(int error) {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;

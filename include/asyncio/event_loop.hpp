@@ -236,6 +236,70 @@ class EventLoop {
   /// Restores the default action. False if there was no handler.
   bool remove_signal_handler(int signal_number);
 
+  // -- descriptors (surface A13), POSIX
+
+  /// Calls f(args...) in each pass in which the descriptor is readable, at its end or broken, until
+  /// remove_reader(). Replaces what was there, which will not run any more (rule 123). The
+  /// descriptor stays the caller's, and must stay open until it is removed. RuntimeError "File
+  /// descriptor N is used by transport ..."; OSError if the system cannot wait for it, a
+  /// PermissionError for regular files.
+  template <class F, class... Args>
+  void add_reader(Descriptor descriptor, F&& callback, Args&&... args) {
+    add_watch(descriptor, detail::Readiness::readable,
+              scheduler().make_callback(bind<F, Args...>(std::forward<F>(callback),
+                                                         std::forward<Args>(args)...),
+                                        detail::capture_context()));
+  }
+  /// False if there was no reader.
+  bool remove_reader(Descriptor descriptor) {
+    return remove_watch(descriptor, detail::Readiness::readable);
+  }
+  /// The same for a descriptor that can be written to, or is broken.
+  template <class F, class... Args>
+  void add_writer(Descriptor descriptor, F&& callback, Args&&... args) {
+    add_watch(descriptor, detail::Readiness::writable,
+              scheduler().make_callback(bind<F, Args...>(std::forward<F>(callback),
+                                                         std::forward<Args>(args)...),
+                                        detail::capture_context()));
+  }
+  bool remove_writer(Descriptor descriptor) {
+    return remove_watch(descriptor, detail::Readiness::writable);
+  }
+
+  // -- sockets (surface A11): for those who need no transport
+  //
+  // `sock` is a Socket or a TransportSocket; it must stay open until the operation is done. Each
+  // tries at once, and completes then without a pass; else it waits for the socket. One operation at
+  // a time in each direction: of two the first never completes (rule 128). On cancel they stop, and
+  // what was received or accepted is not lost. Errors: OSError and its family; RuntimeError "File
+  // descriptor N is used by transport ..." if it has to wait; in debug mode ValueError "the socket
+  // must be non-blocking".
+
+  /// At most `size` bytes, as soon as there are any; none at the end of the stream.
+  Coroutine<Bytes> sock_recv(const detail::SocketBase& sock, std::size_t size);
+  /// How many bytes were received into the buffer, the caller's, which is used until then.
+  Coroutine<std::size_t> sock_recv_into(const detail::SocketBase& sock, MutableBytes buffer);
+  /// A datagram, at most `size` bytes of it, and its sender; no address if the socket is connected
+  /// for good.
+  Coroutine<std::pair<Bytes, Address>> sock_recvfrom(const detail::SocketBase& sock,
+                                                     std::size_t size);
+  /// The same into the first `size` bytes of the buffer, all of it if that is 0. ValueError "nbytes
+  /// is greater than the length of the buffer".
+  Coroutine<std::pair<std::size_t, Address>> sock_recvfrom_into(const detail::SocketBase& sock,
+                                                                MutableBytes buffer,
+                                                                std::size_t size = 0);
+  /// Completes when the system has taken all of the data, which must live until then. After an error
+  /// or a cancellation any part of it may have been sent.
+  Coroutine<> sock_sendall(const detail::SocketBase& sock, BytesView data);
+  /// Sends a datagram; how many bytes it had. The data must live until then. A name is resolved.
+  Coroutine<std::size_t> sock_sendto(const detail::SocketBase& sock, BytesView data,
+                                     const Address& address);
+  /// Completes when the connection stands. A name is resolved, and its first address tried. OSError
+  /// "Connect call failed ADDRESS", gaierror. After a cancellation the connection may still be made.
+  Coroutine<> sock_connect(const detail::SocketBase& sock, const Address& address);
+  /// A connection to the listening socket, and the address of its other end.
+  Coroutine<std::pair<Socket, Address>> sock_accept(const detail::SocketBase& sock);
+
   // -- errors (surface A16)
 
   /// Null restores the default.
@@ -441,6 +505,9 @@ class EventLoop {
   void run_until_done(detail::FutureBase& future, bool new_task);
   Handle push_threadsafe(detail::Ref<detail::HandleNode> node);
   void add_signal_callback(int signal_number, detail::Ref<detail::HandleNode> callback);
+  void add_watch(Descriptor descriptor, detail::Readiness readiness,
+                 detail::Ref<detail::HandleNode> callback);
+  bool remove_watch(Descriptor descriptor, detail::Readiness readiness);
   Coroutine<AnyConnection> connect(ProtocolFactory factory, std::string host, Port port,
                                    ConnectionOptions options);
   Coroutine<Server> listen(ProtocolFactory factory, std::vector<std::string> hosts, Port port,

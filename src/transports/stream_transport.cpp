@@ -99,6 +99,7 @@ StreamTransport::StreamTransport(LoopCore& core, Socket socket,
   StreamTransport::set_protocol(std::move(protocol));
   sockname_ = address_or_none([&] { return socket.getsockname(); });
   if (peername_.empty()) peername_ = address_or_none([&] { return socket.getpeername(); });
+  core.descriptor_taken_over(socket.fileno());
   const int family = socket.family();
   const int proto = socket.proto();
   boost::system::error_code error;

@@ -68,6 +68,9 @@ class StreamTransport final : public Transport,
   void set_write_buffer_limits(WriteBufferLimits limits) override;
 
   void loop_closing() noexcept override;
+  const BaseTransport* transport_on(NativeSocket descriptor) const noexcept override {
+    return descriptor == view_.fileno() && !closing_ ? this : nullptr;
+  }
 
  private:
   friend class ServerState;  // links its clients
