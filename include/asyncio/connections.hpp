@@ -4,6 +4,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -153,5 +154,14 @@ struct UnixServerOptions {
   bool cleanup_socket = true;  ///< remove the socket's file with the server, if it is still that one
 };
 static_assert(detail::require_inline_options<UnixServerOptions>());
+
+/// Options of sendfile and sock_sendfile.
+struct SendfileOptions {
+  std::int64_t offset = 0;              ///< in the file, bytes
+  std::optional<std::int64_t> count{};  ///< bytes; default: up to the end of the file
+  /// Copy in the program when the kernel cannot; else SendfileNotAvailableError.
+  bool fallback = true;
+};
+static_assert(detail::require_inline_options<SendfileOptions>());
 
 }  // namespace asyncio::inline v1

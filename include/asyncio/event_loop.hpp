@@ -2,6 +2,8 @@
 // EventLoop: the facade. Every loop.xxx() of asyncio, delegating downwards.
 #pragma once
 
+#include <cstdint>
+#include <cstdio>
 #include <functional>
 #include <initializer_list>
 #include <memory>
@@ -299,6 +301,23 @@ class EventLoop {
   Coroutine<> sock_connect(const detail::SocketBase& sock, const Address& address);
   /// A connection to the listening socket, and the address of its other end.
   Coroutine<std::pair<Socket, Address>> sock_accept(const detail::SocketBase& sock);
+
+  // -- files to sockets (rules 200-202), POSIX
+
+  /// Sends a file, or a part of it, behind what was written to the transport before; how many bytes.
+  /// The kernel copies regular files; others, such as pipes, are read in the default executor.
+  /// Reading from the transport is paused meanwhile, and write() refused. However it ends, the file
+  /// then stands behind what was sent. The file is the caller's, open until this is done, and after a
+  /// cancellation until the default executor is; cancelling leaves the transport as it was, with a
+  /// part of the file sent.
+  /// Errors: OSError and its family, ConnectionError when the connection is lost; RuntimeError
+  /// "Transport is closing", "sendfile is not supported for transport ...";
+  /// SendfileNotAvailableError without fallback; ValueError for a bad offset or count.
+  Coroutine<std::uint64_t> sendfile(std::shared_ptr<Transport> transport, std::FILE* file,
+                                    SendfileOptions options = {});
+  /// The same to a stream socket; see sock_sendall.
+  Coroutine<std::uint64_t> sock_sendfile(const detail::SocketBase& sock, std::FILE* file,
+                                         SendfileOptions options = {});
 
   // -- errors (surface A16)
 

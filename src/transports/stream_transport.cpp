@@ -347,6 +347,7 @@ void StreamTransport::on_eof() {
 
 void StreamTransport::write(BytesView data) {
   if (eof_) throw RuntimeError("Cannot call write() after write_eof()");
+  if (sendfile_) throw RuntimeError("unable to write; sendfile is in progress");
   if (data.empty() || drop_write()) return;
   if (buffer_.empty()) {
     boost::system::error_code error;
@@ -363,6 +364,7 @@ void StreamTransport::write(BytesView data) {
 
 void StreamTransport::writelines(std::span<const BytesView> lines) {
   if (eof_) throw RuntimeError("Cannot call writelines() after write_eof()");
+  if (sendfile_) throw RuntimeError("unable to writelines; sendfile is in progress");
   if (lines.empty() || drop_write()) return;
   if (buffer_.empty()) {
     boost::system::error_code error;
@@ -439,6 +441,7 @@ void StreamTransport::write_ready() {
     if (lost_) return;  // closed in there: connection_lost is queued
   }
   if (!buffer_.empty()) return wait_writable();
+  if (sendfile_ && !sendfile_.done()) sendfile_.set_result();
   if (!closing_ && !eof_) return;
   LoopCore& loop = *loop_;
   if (const auto thrown = caught([&] {
@@ -463,6 +466,26 @@ void StreamTransport::shut_down_writing() {
   boost::system::error_code error;
   socket_->shutdown(asio::socket_base::shutdown_send, error);
   if (error) throw_os_error(error);
+}
+
+Future<void> StreamTransport::begin_sendfile() {
+  if (sendfile_) throw RuntimeError("Empty waiter is already set");
+  sendfile_ = Future<void>(*loop_);
+  if (buffer_.empty()) sendfile_.set_result();
+  resumes_after_sendfile_ = is_reading();
+  pause_reading();
+  return sendfile_;
+}
+
+void StreamTransport::end_sendfile() {
+  sendfile_ = nullptr;
+  if (resumes_after_sendfile_) resume_reading();
+}
+
+void StreamTransport::fail_sendfile(std::exception_ptr error) {
+  if (!sendfile_ || sendfile_.done()) return;
+  if (!error) error = std::make_exception_ptr(ConnectionError("Connection is closed by peer"));
+  sendfile_.set_exception(std::move(error));
 }
 
 void StreamTransport::set_write_buffer_limits(WriteBufferLimits limits) {
@@ -516,6 +539,7 @@ void StreamTransport::connection_lost(const std::exception_ptr& error) {
     StreamTransport& transport;
   } const finally{*this};
   if (!lost_) lost_ = 1;
+  fail_sendfile(error);
   protocol_->connection_lost(error);
 }
 

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "../loop_core.hpp"
+#include "flow_controlled.hpp"
 #include "self_holding.hpp"
 #include "write_buffer.hpp"
 
@@ -36,6 +37,7 @@ std::shared_ptr<Transport> make_stream_transport(LoopCore& core, Socket socket,
 /// first (rule 6). Readiness that Asio reports only queues the entry; what was paused or closed in
 /// between is not read.
 class StreamTransport final : public Transport,
+                              public FlowControlled,
                               public Resource,
                               public SelfHolding<StreamTransport>,
                               private ReadyNode {
@@ -67,9 +69,21 @@ class StreamTransport final : public Transport,
   }
   void set_write_buffer_limits(WriteBufferLimits limits) override;
 
+  // -- for sendfile, which writes to the socket itself (rule 201)
+
+  const TransportSocket& view() const noexcept { return view_; }
+  bool writing_paused() const noexcept override { return buffer_.paused(); }
+  /// Nothing is read, and nobody may write, until end_sendfile(). The future is done when all that
+  /// was written before is sent, or with ConnectionError when the connection is lost. RuntimeError
+  /// "Empty waiter is already set" if somebody else sends a file.
+  Future<void> begin_sendfile();
+  /// What now fails when the connection is lost.
+  void sendfile_waits_for(Future<void> waiter) noexcept { sendfile_ = std::move(waiter); }
+  void end_sendfile();
+
   void loop_closing() noexcept override;
   const BaseTransport* transport_on(NativeSocket descriptor) const noexcept override {
-    return descriptor == view_.fileno() && !closing_ ? this : nullptr;
+    return descriptor == view_.fileno() && !closing_ && !sendfile_ ? this : nullptr;
   }
 
  private:
@@ -99,6 +113,7 @@ class StreamTransport final : public Transport,
   bool drop_write();
   void maybe_pause();
   void shut_down_writing();
+  void fail_sendfile(std::exception_ptr error);
 
   void fatal_error(const std::exception_ptr& error, const char* message);
   void force_close(std::exception_ptr error);
@@ -123,6 +138,8 @@ class StreamTransport final : public Transport,
   Address peername_;
   Address sockname_;
   WriteBuffer buffer_;
+  Future<void> sendfile_{nullptr};  // what sendfile waits for; null: no file is being sent
+  bool resumes_after_sendfile_ = false;
   std::shared_ptr<ServerState> server_;
   StreamTransport* previous_client_ = nullptr;
   StreamTransport* next_client_ = nullptr;
