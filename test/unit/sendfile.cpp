@@ -280,6 +280,28 @@ BOOST_FIXTURE_TEST_CASE(a_transport_sends_a_file_between_what_is_written, Connec
   BOOST_TEST(file.tell() == 4);
 }
 
+BOOST_FIXTURE_TEST_CASE(a_part_of_a_file_is_sent_through_a_transport, Connection) {
+  small_buffer();
+  const std::string content = numbers(500'000);
+  const File file(content);
+  const auto sending =
+      loop.create_task(loop.sendfile(transport, file, {.offset = 1000, .count = 400'000}));
+  const Bytes data = received(sending);
+  BOOST_TEST((data == content.substr(1000, 400'000)));
+  BOOST_TEST(sending.result() == 400'000);
+  BOOST_TEST(file.tell() == 401'000);
+}
+
+BOOST_FIXTURE_TEST_CASE(the_peer_closes_when_it_has_the_file, Connection) {
+  const File file("content");
+  const auto sending = loop.create_task(loop.sendfile(transport, file));
+  loop.pass(1);
+  BOOST_TEST(!sending.done());
+  BOOST_TEST(peer.recv(100) == "content");
+  peer.close();
+  BOOST_TEST(loop.run_until_complete(sending) == 7);
+}
+
 BOOST_FIXTURE_TEST_CASE(r201_what_was_buffered_goes_first, Connection) {
   small_buffer();
   const std::string before = numbers(500'000), content = numbers(700'000);
@@ -321,6 +343,8 @@ BOOST_FIXTURE_TEST_CASE(reading_that_was_paused_before_stays_so, Connection) {
   const File file("content");
   get(loop.sendfile(transport, file));
   BOOST_TEST(!transport->is_reading());
+  transport->close();
+  loop.pass();
 }
 
 BOOST_FIXTURE_TEST_CASE(a_closing_transport_sends_no_file, Connection) {
