@@ -13,7 +13,7 @@ namespace asyncio::inline v1::detail {
 
 class LoopCore;
 
-/// A loop's table. A descriptor that stands here is lent to Asio as long as it is watched, and never
+/// A loop's table. A descriptor that stands here is lent to Asio while it is watched, and never
 /// owned. The loop's thread only.
 class Descriptors {
  public:

@@ -79,7 +79,8 @@ class Progress {
 
 /// ::sendfile, whose failure is no signal: SIGPIPE waits meanwhile, and one of our making is taken
 /// away. (Other senders have MSG_NOSIGNAL for that.)
-ssize_t send_without_signal(NativeSocket socket, int file, off_t offset, std::size_t size) noexcept {
+ssize_t send_without_signal(NativeSocket socket, int file, off_t offset,
+                            std::size_t size) noexcept {
   sigset_t pipe, before, pending;
   sigemptyset(&pipe);
   sigaddset(&pipe, SIGPIPE);
@@ -227,14 +228,11 @@ class CopyProtocol final : public Protocol {
   void data_received(BytesView) override {
     throw RuntimeError("Invalid state: reading should be paused");
   }
-  bool eof_received() override {
-    throw RuntimeError("Invalid state: reading should be paused");
-  }
+  bool eof_received() override { throw RuntimeError("Invalid state: reading should be paused"); }
   void connection_lost(std::exception_ptr error) override {
     if (resumed_ && !resumed_.done()) {
       resumed_.set_exception(
-          error ? error
-                : std::make_exception_ptr(ConnectionError("Connection is closed by peer")));
+          error ? error : std::make_exception_ptr(ConnectionError("Connection is closed by peer")));
     }
     static_cast<StreamProtocol&>(*protocol_).connection_lost(error);
   }

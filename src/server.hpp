@@ -21,7 +21,7 @@ class ServerState final : public Resource, public SelfHolding<ServerState> {
   /// The sockets are bound and do not listen yet; `until_closed` goes when they are closed. OSError
   /// if one cannot be watched.
   ServerState(LoopCore& core, std::vector<Socket> sockets, ProtocolFactory factory, int backlog,
-              std::shared_ptr<void> until_closed);
+              std::shared_ptr<void> until_closed = nullptr);
   ~ServerState();
 
   LoopCore* loop() const noexcept { return loop_; }

@@ -2,8 +2,8 @@
 // The sock_* operations (surface A11, rules 125-128).
 //
 // Each tries first, without a pass. Then those that receive wait until the socket is ready and try
-// in the task itself, so that nothing is taken from the kernel that a cancellation could lose; it is
-// the same pass in which CPython's task goes on. Those that send go on in the I/O callback.
+// in the task itself, so that nothing is taken from the kernel that a cancellation could lose; it
+// is the same pass in which CPython's task goes on. Those that send go on in the I/O callback.
 #include <fcntl.h>
 #include <sys/socket.h>
 
@@ -56,8 +56,8 @@ std::optional<std::size_t> receive(const SocketBase& sock, MutableBytes memory) 
 
 std::optional<Received> receive_from(const SocketBase& sock, MutableBytes memory) {
   SockAddr sender;
-  const auto size = outcome(::recvfrom(sock.fileno(), memory.data(), memory.size(), 0,
-                                       sender.data(), &sender.length()));
+  const auto size = outcome(
+      ::recvfrom(sock.fileno(), memory.data(), memory.size(), 0, sender.data(), &sender.length()));
   if (!size) return std::nullopt;
   return Received{*size, to_address(sender)};
 }
@@ -118,8 +118,7 @@ Coroutine<std::pair<std::size_t, Address>> sock_recvfrom_into(LoopCore& core, Tr
                                                               MutableBytes buffer,
                                                               std::size_t size) {
   check_non_blocking(core, sock);
-  if (size > buffer.size())
-    throw ValueError("nbytes is greater than the length of the buffer");
+  if (size > buffer.size()) throw ValueError("nbytes is greater than the length of the buffer");
   if (size != 0) buffer = MutableBytes(std::span(buffer.data(), size));
   for (;;) {
     if (auto received = receive_from(sock, buffer))
@@ -147,7 +146,8 @@ std::optional<std::size_t> send(const SocketBase& sock, BytesView data) {
   return outcome(::send(sock.fileno(), data.data(), data.size(), no_signal));
 }
 
-std::optional<std::size_t> send_to(const SocketBase& sock, BytesView data, const SockAddr& address) {
+std::optional<std::size_t> send_to(const SocketBase& sock, BytesView data,
+                                   const SockAddr& address) {
   return outcome(::sendto(sock.fileno(), data.data(), data.size(), no_signal, address.data(),
                           address.length()));
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// What create_connection, create_server, their Unix kin and getaddrinfo are told (surface A10, A12).
+// What create_connection, create_server, their kin, sendfile and getaddrinfo are told (surface A10,
+// A12).
 #pragma once
 
 #include <concepts>
@@ -151,7 +152,7 @@ struct UnixServerOptions {
   Socket* sock = nullptr;
   int backlog = constants::backlog;
   bool start_serving = true;   ///< false: bound, but connecting is refused
-  bool cleanup_socket = true;  ///< remove the socket's file with the server, if it is still that one
+  bool cleanup_socket = true;  ///< remove the file on close(), if it is still that of this socket
 };
 static_assert(detail::require_inline_options<UnixServerOptions>());
 

@@ -444,10 +444,10 @@ class EventLoop {
     return create_unix_connection([] { return std::make_shared<P>(); }, path, options);
   }
 
-  /// Listens on a Unix socket that it makes at `path`, where it first removes a socket that was left
-  /// behind. The server removes its own when it closes (cleanup_socket). Errors: OSError and its
-  /// family, "Address PATH is already in use" if there is anything else than a socket; ValueError
-  /// "path and sock can not be specified at the same time" (rule 170). POSIX.
+  /// Listens on a Unix socket that it makes at `path`, where it first removes a socket that was
+  /// left behind. The server removes its own when it closes (cleanup_socket). Errors: OSError and
+  /// its family, "Address PATH is already in use" if there is anything else than a socket;
+  /// ValueError "path and sock can not be specified at the same time" (rule 170). POSIX.
   template <class Factory>
   Coroutine<Server> create_unix_server(Factory&& factory, const UnixPath& path,
                                        UnixServerOptions options = {}) {

@@ -85,7 +85,8 @@ struct AddressInfo {
 class Socket;
 
 /// What add_reader and add_writer watch: a descriptor, or anything that has one: a Socket, a
-/// TransportSocket, an object of Asio. A view, it owns nothing. ValueError if it is negative: closed.
+/// TransportSocket, an object of Asio. A view, it owns nothing. ValueError if it is negative, as of
+/// what is closed.
 class Descriptor {
  public:
   Descriptor(NativeSocket number);

@@ -68,7 +68,8 @@ class Unix(unittest.IsolatedAsyncioTestCase):
         async with await self.trace("unix_server", {}) as server:
             await server.line("program ready")
         self.assertTrue(os.path.exists(self.path))  # it was killed
-        async with await self.trace("unix_server", {"connection_made": [{"do": "close"}]}) as server:
+        on = {"connection_made": [{"do": "close"}]}
+        async with await self.trace("unix_server", on) as server:
             await server.line("program ready")
             reader, writer = await self.connect()
             self.assertEqual(await read_to_end(reader), b"")

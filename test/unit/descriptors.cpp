@@ -92,7 +92,8 @@ BOOST_FIXTURE_TEST_CASE(arguments_are_kept_and_given_each_time, Pair) {
   int count = 0;
   loop.add_reader(
       a, [&](int& left, const std::string& text) { note(text + std::to_string(left--)); }, 3, "n");
-  loop.add_writer(a, [](int& counter) { ++counter; }, std::ref(count));
+  loop.add_writer(
+      a, [](int& counter) { ++counter; }, std::ref(count));
   b.send("x");
   BOOST_TEST(pass() == "n3 ");
   BOOST_TEST(pass() == "n2 ");
@@ -257,7 +258,8 @@ BOOST_FIXTURE_TEST_CASE(a_closed_loop_watches_nothing, Pair) {
   loop.close();
   BOOST_TEST(held.use_count() == 1);
   BOOST_TEST(!loop.remove_reader(a));
-  BOOST_TEST(thrown_by([&] { loop.add_reader(a, [] {}); }) == "RuntimeError('Event loop is closed')");
+  BOOST_TEST(thrown_by([&] { loop.add_reader(a, [] {}); }) ==
+             "RuntimeError('Event loop is closed')");
 }
 
 BOOST_FIXTURE_TEST_CASE(a_callback_that_is_due_when_the_loop_closes_is_dropped, Pair) {

@@ -322,8 +322,9 @@ BOOST_FIXTURE_TEST_CASE(r201_meanwhile_nobody_writes_and_nothing_is_read, Connec
   loop.pass();
   BOOST_TEST(thrown_by([&] { transport->write("x"); }) ==
              "RuntimeError('unable to write; sendfile is in progress')");
-  BOOST_TEST(thrown_by([&] { transport->writelines({"x", "y"}); }) ==
-             "RuntimeError('unable to writelines; sendfile is in progress')");
+  BOOST_TEST(thrown_by([&] {
+               transport->writelines({"x", "y"});
+             }) == "RuntimeError('unable to writelines; sendfile is in progress')");
   BOOST_TEST(error(loop.sendfile(transport, file)) ==
              "RuntimeError('Empty waiter is already set')");
   peer.send("data");
@@ -475,8 +476,9 @@ BOOST_FIXTURE_TEST_CASE(r202_a_connection_lost_while_it_is_copied, Connection) {
   const auto sending = loop.create_task(loop.sendfile(transport, pipe));
   while (transport->get_write_buffer_size() == 0) loop.pass(1);
   transport->abort();
-  BOOST_TEST(thrown_by([&] { loop.run_until_complete(sending); })
-                 .starts_with("ConnectionError('Connection "));
+  BOOST_TEST(thrown_by([&] {
+               loop.run_until_complete(sending);
+             }).starts_with("ConnectionError('Connection "));
   BOOST_TEST(protocol->log == "lost None ");
 }
 

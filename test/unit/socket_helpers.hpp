@@ -38,8 +38,8 @@ inline std::ptrdiff_t open_descriptors() {
   return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
 }
 
-/// Fails unless as many descriptors are open at the end of its scope as at the beginning. To be made
-/// before the loop.
+/// Fails unless as many descriptors are open at the end of its scope as at the beginning. To be
+/// made before the loop.
 class NoDescriptorLeft {
  public:
   NoDescriptorLeft() = default;

@@ -139,7 +139,8 @@ BOOST_AUTO_TEST_CASE(create_unix_connection_completes_one_pass_after_connection_
   const Folder folder;
   Loop loop;
   const Server server = loop.run_until_complete(loop.create_unix_server<Echo>(folder / "s"));
-  const Ending end = loop.run_until_complete(ending(loop.create_unix_connection<Echo>(folder / "s")));
+  const Ending end =
+      loop.run_until_complete(ending(loop.create_unix_connection<Echo>(folder / "s")));
   BOOST_TEST(end.what() == "None");
   BOOST_TEST(end.passes == 2);  // connection_made, and the waiter in the same; then the task
 }
@@ -202,16 +203,15 @@ BOOST_AUTO_TEST_CASE(only_unix_stream_sockets_are_adopted) {
   Loop loop;
   const auto factory = [] { return std::make_shared<Echo>(); };
   const auto refusal = [](const Socket& sock) {
-    return "ValueError(" + repr_str("A UNIX Domain Stream Socket was expected, got " +
-                                    to_string(sock)) + ")";
+    return "ValueError(" +
+           repr_str("A UNIX Domain Stream Socket was expected, got " + to_string(sock)) + ")";
   };
   for (const int kind : {0, 1, 2, 3}) {
     Socket sock = kind % 2 ? Socket(AF_UNIX, SOCK_DGRAM) : Socket(AF_INET, SOCK_STREAM);
     const std::string expected = refusal(sock);
-    BOOST_TEST(expected == (kind < 2 ? error_of(loop, loop.create_unix_connection(
-                                                          factory, {.sock = &sock}))
-                                     : error_of(loop, loop.create_unix_server(
-                                                          factory, {.sock = &sock}))));
+    BOOST_TEST(expected ==
+               (kind < 2 ? error_of(loop, loop.create_unix_connection(factory, {.sock = &sock}))
+                         : error_of(loop, loop.create_unix_server(factory, {.sock = &sock}))));
   }
 }
 
