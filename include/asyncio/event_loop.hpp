@@ -108,11 +108,11 @@ class EventLoop {
   Handle call_soon(F&& callback, std::source_location where = std::source_location::current()) {
     return call_soon(CallbackOptions{.where = where}, std::forward<F>(callback));
   }
-  template <class F, class... Args>
+  template <class F, class First, class... Args>
     requires(!std::same_as<std::remove_cvref_t<F>, CallbackOptions>)
-  Handle call_soon(F&& callback, Args&&... args) {
+  Handle call_soon(F&& callback, First&& first, Args&&... args) {
     return call_soon(CallbackOptions{.where = {}}, std::forward<F>(callback),
-                     std::forward<Args>(args)...);
+                     std::forward<First>(first), std::forward<Args>(args)...);
   }
   template <class F, class... Args>
   Handle call_soon(CallbackOptions options, F&& callback, Args&&... args) {
@@ -140,9 +140,10 @@ class EventLoop {
                          std::source_location where = std::source_location::current()) {
     return call_at(time() + delay, std::forward<F>(callback), where);
   }
-  template <class F, class... Args>
-  TimerHandle call_later(Duration delay, F&& callback, Args&&... args) {
-    return call_at(time() + delay, std::forward<F>(callback), std::forward<Args>(args)...);
+  template <class F, class First, class... Args>
+  TimerHandle call_later(Duration delay, F&& callback, First&& first, Args&&... args) {
+    return call_at(time() + delay, std::forward<F>(callback), std::forward<First>(first),
+                   std::forward<Args>(args)...);
   }
   template <class F, class... Args>
   TimerHandle call_later(CallbackOptions options, Duration delay, F&& callback, Args&&... args) {
@@ -154,10 +155,10 @@ class EventLoop {
                       std::source_location where = std::source_location::current()) {
     return call_at(CallbackOptions{.where = where}, when, std::forward<F>(callback));
   }
-  template <class F, class... Args>
-  TimerHandle call_at(TimePoint when, F&& callback, Args&&... args) {
+  template <class F, class First, class... Args>
+  TimerHandle call_at(TimePoint when, F&& callback, First&& first, Args&&... args) {
     return call_at(CallbackOptions{.where = {}}, when, std::forward<F>(callback),
-                   std::forward<Args>(args)...);
+                   std::forward<First>(first), std::forward<Args>(args)...);
   }
   template <class F, class... Args>
   TimerHandle call_at(CallbackOptions options, TimePoint when, F&& callback, Args&&... args) {
