@@ -300,6 +300,10 @@ BOOST_FIXTURE_TEST_CASE(the_peer_closes_when_it_has_the_file, Connection) {
   BOOST_TEST(peer.recv(100) == "content");
   peer.close();
   BOOST_TEST(loop.run_until_complete(sending) == 7);
+  loop.pass();
+  BOOST_TEST(protocol->log == "eof ");
+  transport->close();
+  loop.pass();
 }
 
 BOOST_FIXTURE_TEST_CASE(r201_what_was_buffered_goes_first, Connection) {
