@@ -17,11 +17,11 @@
 #include <utility>
 #include <vector>
 
+#include "connect.hpp"
+
 namespace asyncio::inline v1::detail {
 
 class LoopCore;
-
-using Connection = std::pair<std::shared_ptr<Transport>, std::shared_ptr<BaseProtocol>>;
 
 /// What create_connection was asked for, owned.
 struct ConnectionRequest {

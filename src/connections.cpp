@@ -163,16 +163,6 @@ Coroutine<Socket> connect_to_host(LoopCore& core, const ConnectionRequest& reque
   co_return std::move(sock);
 }
 
-/// Protocol and transport for a connected socket.
-Coroutine<Connection> make_connection(LoopCore& core, ProtocolFactory factory, Socket sock) {
-  std::shared_ptr<BaseProtocol> protocol = call_factory(factory);
-  const Ref<FutureState<void>> waiter(adopt_ref, new FutureState<void>(core));
-  std::shared_ptr<Transport> transport =
-      make_stream_transport(core, std::move(sock), protocol, waiter, Address(), nullptr);
-  co_await connection_made(waiter, transport);
-  co_return Connection(std::move(transport), std::move(protocol));
-}
-
 void log_connected(LoopCore& core, const std::string& host, const Port& port,
                    const Transport& transport) {
   if (!core.debug()) return;
@@ -307,9 +297,27 @@ Coroutine<Server> serve(LoopCore& core, ProtocolFactory factory, ServerRequest r
     check_stream(request.sock);
     sockets.push_back(std::move(request.sock));
   }
-  Server server(std::make_shared<ServerState>(core, std::move(sockets), std::move(factory),
-                                              request.options.backlog));
-  if (request.options.start_serving) {
+  const Server server =
+      co_await make_server(core, std::move(factory), std::move(sockets), request.options.backlog,
+                           request.options.start_serving);
+  if (core.debug()) logger().info("{} is serving", to_string(server));
+  co_return server;
+}
+
+Coroutine<Connection> make_connection(LoopCore& core, ProtocolFactory factory, Socket sock) {
+  std::shared_ptr<BaseProtocol> protocol = call_factory(factory);
+  const Ref<FutureState<void>> waiter(adopt_ref, new FutureState<void>(core));
+  std::shared_ptr<Transport> transport =
+      make_stream_transport(core, std::move(sock), protocol, waiter, Address(), nullptr);
+  co_await connection_made(waiter, transport);
+  co_return Connection(std::move(transport), std::move(protocol));
+}
+
+Coroutine<Server> make_server(LoopCore& core, ProtocolFactory factory, std::vector<Socket> sockets,
+                              int backlog, bool start_serving, std::shared_ptr<void> until_closed) {
+  const Server server(std::make_shared<ServerState>(core, std::move(sockets), std::move(factory),
+                                                    backlog, std::move(until_closed)));
+  if (start_serving) {
     try {
       co_await server.start_serving();
     } catch (...) {
@@ -317,7 +325,6 @@ Coroutine<Server> serve(LoopCore& core, ProtocolFactory factory, ServerRequest r
       throw;
     }
   }
-  if (core.debug()) logger().info("{} is serving", to_string(server));
   co_return server;
 }
 

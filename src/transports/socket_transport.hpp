@@ -99,6 +99,9 @@ class SocketTransport : public Kind::Interface,
   void set_write_buffer_limits(WriteBufferLimits limits) override;
 
   void loop_closing() noexcept override;
+  const BaseTransport* transport_on(NativeSocket descriptor) const noexcept override {
+    return descriptor == view_.fileno() && !closing_ ? this : nullptr;
+  }
 
  protected:
   /// Takes over the socket. An empty `peer` is asked of it.
@@ -118,6 +121,8 @@ class SocketTransport : public Kind::Interface,
   virtual void read() = 0;
   /// Sends what is buffered, when the kernel may take it.
   virtual void write_ready() = 0;
+  /// connection_lost is about to be called.
+  virtual void losing(const std::exception_ptr&) {}
   /// All is released.
   virtual void released() noexcept = 0;
 
@@ -214,6 +219,7 @@ SocketTransport<Kind>::SocketTransport(LoopCore& core, Socket socket, Address pe
   };
   sockname_ = address_or_none(&Socket::getsockname);
   if (peername_.empty()) peername_ = address_or_none(&Socket::getpeername);
+  core.descriptor_taken_over(socket.fileno());
   boost::system::error_code error;
   socket_->assign({socket.family(), socket.proto()}, socket.fileno(), error);
   if (error) throw_os_error(error);
@@ -516,6 +522,7 @@ void SocketTransport<Kind>::connection_lost(const std::exception_ptr& error) {
     SocketTransport& transport;
   } const finally{*this};
   if (!lost_) lost_ = 1;
+  losing(error);
   protocol_->connection_lost(error);
 }
 

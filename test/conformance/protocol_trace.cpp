@@ -233,10 +233,12 @@ const Program::Role Program::roles[] = {
     {"tcp_client", &Program::open_tcp_client},
     {"udp_server", &Program::open_udp_server},
     {"udp_client", &Program::open_udp_client},
+    {"unix_server", &Program::open_unix_server},
+    {"unix_client", &Program::open_unix_client},
 };
 
-Program::Program(asyncio::EventLoop& loop, json::object script, int port)
-    : loop_(loop), script_(std::move(script)), port_(port) {
+Program::Program(asyncio::EventLoop& loop, json::object script, int port, std::string path)
+    : loop_(loop), script_(std::move(script)), port_(port), path_(std::move(path)) {
   const json::value* const digest = script_.if_contains("digest");
   digest_ = digest && truth(*digest);
   const auto* const role = std::ranges::find(roles, text(script_.at("role")), &Role::name);
@@ -272,6 +274,14 @@ asyncio::Coroutine<> Program::open_udp_server() {
 asyncio::Coroutine<> Program::open_udp_client() {
   co_await loop_.create_datagram_endpoint(
       [this] { return keep(std::make_shared<Datagram>(*this)); }, {.remote_addr = {host, port_}});
+}
+
+asyncio::Coroutine<> Program::open_unix_server() {
+  server_ = co_await loop_.create_unix_server([this] { return make(); }, path_);
+}
+
+asyncio::Coroutine<> Program::open_unix_client() {
+  co_await loop_.create_unix_connection([this] { return make(); }, path_);
 }
 
 asyncio::Coroutine<> Program::wait_closed() {

@@ -64,8 +64,8 @@ class Endpoint {
 
 class Program {
  public:
-  /// `script` is the scenario's member "program".
-  Program(asyncio::EventLoop& loop, boost::json::object script, int port);
+  /// `script` is the scenario's member "program"; port and path are where its endpoint is.
+  Program(asyncio::EventLoop& loop, boost::json::object script, int port, std::string path);
 
   /// False if the scenario's role is not one that this program can play; nothing else then works.
   bool has_role() const noexcept { return role_ != nullptr; }
@@ -99,6 +99,8 @@ class Program {
   asyncio::Coroutine<> open_tcp_client();
   asyncio::Coroutine<> open_udp_server();
   asyncio::Coroutine<> open_udp_client();
+  asyncio::Coroutine<> open_unix_server();
+  asyncio::Coroutine<> open_unix_client();
   asyncio::Coroutine<> wait_closed();
 
   /// The value of the action as JSON; empty if it has none.
@@ -111,6 +113,7 @@ class Program {
   asyncio::EventLoop& loop_;
   boost::json::object script_;
   int port_;
+  std::string path_;
   bool digest_;
   const Role* role_;
   // Kept for ever: a command may name an endpoint that is gone.
