@@ -15,6 +15,7 @@
 #include <asyncio/connections.hpp>
 #include <asyncio/exception_context.hpp>
 #include <asyncio/executors.hpp>
+#include <asyncio/pipes.hpp>
 #include <asyncio/protocols.hpp>
 #include <asyncio/scheduler.hpp>
 #include <asyncio/server.hpp>
@@ -347,6 +348,35 @@ class EventLoop {
         adopt_accepted(ProtocolFactory(std::forward<Factory>(factory)), std::move(sock)));
   }
 
+  // -- pipes (surface A10), POSIX
+
+  /// Makes a transport that reads from the descriptor, which is one end of a pipe, a socket or a
+  /// character device (ValueError else); both are returned, the protocol with the factory's own
+  /// type, a Protocol. The descriptor is taken over, also on failure, and made non-blocking.
+  /// Completes when connection_made was called. Cancelling closes the transport.
+  ///
+  /// At the end eof_received comes, whose answer does not matter, and then connection_lost. What
+  /// data_received throws is reported, and reading goes on. The transport that connection_made is
+  /// given cannot write: NotImplementedError.
+  template <class Factory>
+  auto connect_read_pipe(Factory&& factory, FileDescriptor pipe) {
+    static_assert(detail::require_inline_callable<Factory>());
+    using P = protocol_of<Factory>;
+    return as_protocol<P>(
+        open_read_pipe(ProtocolFactory(std::forward<Factory>(factory)), std::move(pipe)));
+  }
+  /// The same for writing. The protocol is a Protocol or BufferedProtocol, of which connection_made,
+  /// pause_writing, resume_writing and connection_lost are called: resume_writing when the buffer is
+  /// empty, connection_lost also when the reader has closed its end, with BrokenPipeError if data
+  /// was waiting. write_eof() is close(); what is written from then on is dropped.
+  template <class Factory>
+  auto connect_write_pipe(Factory&& factory, FileDescriptor pipe) {
+    static_assert(detail::require_inline_callable<Factory>());
+    using P = protocol_of<Factory>;
+    return as_protocol<P>(
+        open_write_pipe(ProtocolFactory(std::forward<Factory>(factory)), std::move(pipe)));
+  }
+
   // -- beneath
 
   /// The context that this loop drives, or whose guest it is.
@@ -364,11 +394,13 @@ class EventLoop {
  private:
   template <class Factory>
   using protocol_of = typename std::invoke_result_t<Factory&>::element_type;
-  using AnyConnection = std::pair<std::shared_ptr<Transport>, std::shared_ptr<BaseProtocol>>;
+  template <class T>
+  using ConnectionOf = std::pair<std::shared_ptr<T>, std::shared_ptr<BaseProtocol>>;
+  using AnyConnection = ConnectionOf<Transport>;
 
-  template <class P>
-  static Coroutine<std::pair<std::shared_ptr<Transport>, std::shared_ptr<P>>> as_protocol(
-      Coroutine<AnyConnection> connection) {
+  template <class P, class T>
+  static Coroutine<std::pair<std::shared_ptr<T>, std::shared_ptr<P>>> as_protocol(
+      Coroutine<ConnectionOf<T>> connection) {
     auto [transport, protocol] = co_await std::move(connection);
     co_return std::pair(std::move(transport), std::static_pointer_cast<P>(std::move(protocol)));
   }
@@ -400,6 +432,10 @@ class EventLoop {
   Coroutine<Server> listen(ProtocolFactory factory, std::vector<std::string> hosts, Port port,
                            ServerOptions options);
   Coroutine<AnyConnection> adopt_accepted(ProtocolFactory factory, Socket sock);
+  Coroutine<ConnectionOf<ReadTransport>> open_read_pipe(ProtocolFactory factory,
+                                                        FileDescriptor pipe);
+  Coroutine<ConnectionOf<WriteTransport>> open_write_pipe(ProtocolFactory factory,
+                                                          FileDescriptor pipe);
 
   detail::Ref<detail::Scheduler> scheduler_;
 };

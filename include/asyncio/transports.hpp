@@ -39,6 +39,8 @@ inline constexpr ExtraInfoKey<Address> peername{"peername"};
 inline constexpr ExtraInfoKey<Address> sockname{"sockname"};
 /// A view of the socket.
 inline constexpr ExtraInfoKey<TransportSocket> socket{"socket"};
+/// The number of a pipe transport's descriptor; closed by the transport.
+inline constexpr ExtraInfoKey<int> pipe{"pipe"};
 
 /// What all transports have in common. Python: asyncio.BaseTransport.
 class BaseTransport {
