@@ -20,6 +20,7 @@
 #include <asyncio/scheduler.hpp>
 #include <asyncio/server.hpp>
 #include <asyncio/sockets.hpp>
+#include <asyncio/subprocess_options.hpp>
 #include <asyncio/tasks.hpp>
 #include <asyncio/transports.hpp>
 
@@ -377,6 +378,44 @@ class EventLoop {
         open_write_pipe(ProtocolFactory(std::forward<Factory>(factory)), std::move(pipe)));
   }
 
+  // -- child processes (surface A21), POSIX; create_subprocess_exec is easier to use
+
+  /// Starts a program with a transport and a SubprocessProtocol; both are returned, the protocol
+  /// with the factory's own type. The program's name and arguments are texts, the last argument may
+  /// be the options:
+  ///   loop.subprocess_exec(factory, "sort", "-r", SubprocessOptions{.stderr = subprocess::STDOUT})
+  /// stdin, stdout and stderr are pipes unless the options say something else. No shell is involved;
+  /// a name without a slash is looked for in PATH.
+  ///
+  /// The program runs when the call has made its first step; it completes when connection_made is
+  /// about to be called. Cancelling kills the child, and waits until it has ended. Errors: an
+  /// OSError as exec has it (FileNotFoundError, PermissionError), with the name of the program, or
+  /// of options.cwd; ValueError "embedded null byte", "STDOUT can only be used for stderr".
+  template <class Factory, detail::command_part... Parts>
+  auto subprocess_exec(Factory&& factory, std::string_view program, const Parts&... parts) {
+    detail::Command command = detail::make_command(program, parts...);
+    return subprocess_exec(std::forward<Factory>(factory), std::move(command.arguments),
+                           command.options);
+  }
+  /// The same; the first argument is the program.
+  template <class Factory>
+  auto subprocess_exec(Factory&& factory, std::vector<std::string> arguments,
+                       SubprocessOptions options = {}) {
+    static_assert(detail::require_inline_callable<Factory>());
+    using P = protocol_of<Factory>;
+    static_assert(std::derived_from<P, SubprocessProtocol>);
+    return as_protocol<P>(start_child(ProtocolFactory(std::forward<Factory>(factory)),
+                                      std::move(arguments), options));
+  }
+  /// Has /bin/sh do the command, which must not be put together from what others have written.
+  template <class Factory>
+  auto subprocess_shell(Factory&& factory, std::string_view cmd, SubprocessOptions options = {}) {
+    static_assert(detail::require_inline_callable<Factory>());
+    using P = protocol_of<Factory>;
+    static_assert(std::derived_from<P, SubprocessProtocol>);
+    return as_protocol<P>(start_shell(ProtocolFactory(std::forward<Factory>(factory)), cmd, options));
+  }
+
   // -- beneath
 
   /// The context that this loop drives, or whose guest it is.
@@ -432,6 +471,12 @@ class EventLoop {
   Coroutine<Server> listen(ProtocolFactory factory, std::vector<std::string> hosts, Port port,
                            ServerOptions options);
   Coroutine<AnyConnection> adopt_accepted(ProtocolFactory factory, Socket sock);
+  Coroutine<ConnectionOf<SubprocessTransport>> start_child(ProtocolFactory factory,
+                                                           std::vector<std::string> arguments,
+                                                           const SubprocessOptions& options);
+  Coroutine<ConnectionOf<SubprocessTransport>> start_shell(ProtocolFactory factory,
+                                                           std::string_view cmd,
+                                                           const SubprocessOptions& options);
   Coroutine<ConnectionOf<ReadTransport>> open_read_pipe(ProtocolFactory factory,
                                                         FileDescriptor pipe);
   Coroutine<ConnectionOf<WriteTransport>> open_write_pipe(ProtocolFactory factory,
