@@ -97,7 +97,7 @@ concept command_part =
 template <class... Parts>
 Command make_command(std::string_view program, const Parts&... parts) {
   Command command{{std::string(program)}};
-  const auto add = [&]<class T>(const T& part) {
+  [[maybe_unused]] const auto add = [&]<class T>(const T& part) {  // unless there are none
     if constexpr (std::same_as<T, SubprocessOptions>)
       command.options = part;
     else

@@ -5,13 +5,15 @@
 #include <array>
 #include <asyncio/constants.hpp>
 #include <asyncio/exceptions.hpp>
+#include <asyncio/logging.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <typeinfo>
 #include <utility>
 
 #include "../server.hpp"
-#include "transport_support.hpp"
+#include "pool_allocator.hpp"
 
 namespace asyncio::inline v1::detail {
 
@@ -33,6 +35,31 @@ constexpr int send_flags = MSG_NOSIGNAL;
 constexpr int send_flags = 0;
 #endif
 
+const Logger& logger() {
+  static const Logger asyncio = get_logger("asyncio");
+  return asyncio;
+}
+
+bool would_block(const boost::system::error_code& error) {
+  return error == asio::error::would_block || error == asio::error::try_again ||
+         error == asio::error::interrupted;
+}
+
+/// What f() throws; null if nothing. SystemExit and KeyboardInterrupt pass.
+template <class F>
+std::exception_ptr caught(F&& f) {
+  try {
+    f();
+    return nullptr;
+  } catch (const SystemExit&) {
+    throw;
+  } catch (const KeyboardInterrupt&) {
+    throw;
+  } catch (...) {
+    return std::current_exception();
+  }
+}
+
 template <class F>
 Address address_or_none(F&& ask) {
   try {
@@ -40,6 +67,13 @@ Address address_or_none(F&& ask) {
   } catch (const OSError&) {
     return Address();
   }
+}
+
+/// A protocol of this class, for an error text.
+const char* name_of(const BaseProtocol* protocol) {
+  if (!protocol) return "None";
+  const BaseProtocol& object = *protocol;
+  return class_name(typeid(object));
 }
 
 }  // namespace
@@ -82,7 +116,7 @@ StreamTransport::StreamTransport(LoopCore& core, Socket socket,
 StreamTransport::~StreamTransport() {
   // Neither closed nor lost: what is closing is held by what is still to be done.
   if (loop_) {
-    transport_logger().warning("unclosed transport {}", StreamTransport::repr());
+    logger().warning("unclosed transport {}", StreamTransport::repr());
     release_all();
   }
 }
@@ -165,6 +199,20 @@ void StreamTransport::queue() {
   loop_->push_io(*this);
 }
 
+/// Says that the kernel has reported readiness, or that the socket was closed.
+template <void (StreamTransport::*ready)()>
+class StreamTransport::Waiter {
+ public:
+  using allocator_type = PoolAllocator<void>;
+
+  explicit Waiter(StreamTransport& transport) : transport_(&transport) {}
+  allocator_type get_allocator() const noexcept { return {}; }
+  void operator()(const boost::system::error_code&) const { (transport_.get()->*ready)(); }
+
+ private:
+  Ref<StreamTransport> transport_;
+};
+
 // -- reading
 
 void StreamTransport::pause_reading() {
@@ -192,8 +240,7 @@ void StreamTransport::start_reading() {
 
 void StreamTransport::wait_readable() {
   if (std::exchange(waits_readable_, true)) return;
-  socket_->async_wait(asio::socket_base::wait_read,
-                      WaitHandler<StreamTransport, &StreamTransport::readable>(*this));
+  socket_->async_wait(asio::socket_base::wait_read, Waiter<&StreamTransport::readable>(*this));
 }
 
 void StreamTransport::readable() {
@@ -341,7 +388,7 @@ void StreamTransport::writelines(std::span<const BytesView> lines) {
 bool StreamTransport::drop_write() {
   if (!lost_) return false;
   if (lost_ >= constants::log_threshold_for_connlost_writes)
-    transport_logger().warning("socket.send() raised exception.");
+    logger().warning("socket.send() raised exception.");
   else
     ++lost_;
   return true;
@@ -365,8 +412,7 @@ std::size_t StreamTransport::send(std::span<const BytesView> pieces,
 
 void StreamTransport::wait_writable() {
   if (std::exchange(waits_writable_, true)) return;
-  socket_->async_wait(asio::socket_base::wait_write,
-                      WaitHandler<StreamTransport, &StreamTransport::writable>(*this));
+  socket_->async_wait(asio::socket_base::wait_write, Waiter<&StreamTransport::writable>(*this));
 }
 
 void StreamTransport::writable() {
@@ -443,7 +489,7 @@ void StreamTransport::fatal_error(const std::exception_ptr& error, const char* m
   if (!isinstance<OSError>(error))
     report(message, error);
   else if (loop_->debug())
-    transport_logger().debug("{}: {}\n{}", repr(), message, asyncio::repr(error));
+    logger().debug("{}: {}\n{}", repr(), message, asyncio::repr(error));
   force_close(error);
 }
 
@@ -502,7 +548,7 @@ void StreamTransport::report(std::string message, std::exception_ptr error) {
 }
 
 void StreamTransport::log_debug(const char* event) const {
-  if (loop_->debug()) transport_logger().debug("{} {}", repr(), event);
+  if (loop_->debug()) logger().debug("{} {}", repr(), event);
 }
 
 }  // namespace asyncio::inline v1::detail

@@ -72,6 +72,9 @@ class StreamTransport final : public Transport,
  private:
   friend class ServerState;  // links its clients
 
+  template <void (StreamTransport::*ready)()>
+  class Waiter;
+
   void run() override;
   void drop() noexcept override { release(); }
   void queue();
