@@ -3,6 +3,7 @@
 #pragma once
 
 #include <concepts>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -95,6 +96,8 @@ struct ConnectionOptions {
   std::optional<int> interleave{};
   /// Report every failure, in an ExceptionGroup.
   bool all_errors = false;
+  /// Of open_connection(), and not of create_connection(): the limit of its StreamReader.
+  std::optional<std::ptrdiff_t> limit{};
 };
 static_assert(detail::require_inline_options<ConnectionOptions>());
 
@@ -109,6 +112,8 @@ struct ServerOptions {
   std::optional<bool> reuse_port{};     ///< ValueError where the system cannot
   std::optional<bool> keep_alive{};     ///< SO_KEEPALIVE, which accepted connections inherit
   bool start_serving = true;            ///< false: bound, but connecting is refused
+  /// Of start_server(), and not of create_server(): the limit of its StreamReaders.
+  std::optional<std::ptrdiff_t> limit{};
 };
 static_assert(detail::require_inline_options<ServerOptions>());
 
