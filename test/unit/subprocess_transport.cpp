@@ -148,7 +148,7 @@ struct Child {
 
 }  // namespace
 
-BOOST_AUTO_TEST_SUITE(subprocesses_tests)
+BOOST_AUTO_TEST_SUITE(subprocess_transport_tests)
 
 // -- events
 
