@@ -92,6 +92,9 @@ void check(const ChildRequest& request) {
       throw ValueError("STDOUT can only be used for stderr");
   }
   if (request.copy_error != 0) throw_os_error(request.copy_error);
+  // A number that is free now might become that of the report, which must not be passed on.
+  for (const int number : request.pass_fds)
+    if (::fcntl(number, F_GETFD) < 0) throw_os_error(errno);
 }
 
 /// As exec wants them: the texts and a null pointer.

@@ -55,8 +55,8 @@ static_assert(detail::require_inline_options<LoopOptions>());
 /// call_soon_threadsafe and run_coroutine_threadsafe may be called from another thread.
 ///
 /// close(), or the destructor, releases everything: tasks still pending are reported and their
-/// frames destroyed without running, connections are closed without a word to their protocols.
-/// Python: asyncio.EventLoop.
+/// frames destroyed without running, connections are closed without a word to their protocols, child
+/// processes are killed. Python: asyncio.EventLoop.
 class EventLoop {
  public:
   EventLoop() : EventLoop(LoopOptions{}) {}

@@ -134,7 +134,8 @@ void PipeTransport::connection_lost(const std::exception_ptr& error) {
     PipeTransport& transport;
   } const finally{*this};
   lost_ = true;
-  protocol_->connection_lost(error);
+  const std::shared_ptr<StreamProtocol> protocol = protocol_;  // it may be replaced in there
+  protocol->connection_lost(error);
 }
 
 void PipeTransport::release_all() noexcept {

@@ -177,7 +177,8 @@ void ChildTransport::connection_lost() {
     ~Finally() { transport.release_all(); }
     ChildTransport& transport;
   } const finally{*this};
-  protocol_->connection_lost(nullptr);
+  const std::shared_ptr<SubprocessProtocol> protocol = protocol_;  // it may be replaced in there
+  protocol->connection_lost(nullptr);
 }
 
 /// The pipes stay known, closed.

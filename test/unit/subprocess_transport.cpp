@@ -564,7 +564,7 @@ BOOST_FIXTURE_TEST_CASE(tr39_the_child_is_known_as_subprocess, Child) {
   const auto transport = start("sh", "-c", "read line; exit 3");
   const Popen popen = transport->get_extra_info(asyncio::popen);
   BOOST_TEST(popen.pid == transport->get_pid());
-  BOOST_TEST(popen.args == (Events{"sh", "-c", "exit 3"}));
+  BOOST_TEST(popen.args == (Events{"sh", "-c", "read line; exit 3"}));
   BOOST_TEST(!popen.returncode);
   transport->get_pipe_transport(0)->close();
   finish();
