@@ -11,8 +11,7 @@
 
 class DateProtocol : public asyncio::SubprocessProtocol {
  public:
-  explicit DateProtocol(asyncio::Future<bool> exit_future)
-      : exit_future_(std::move(exit_future)) {}
+  explicit DateProtocol(asyncio::Future<bool> exit_future) : exit_future_(std::move(exit_future)) {}
 
   void pipe_connection_lost(int, std::exception_ptr) override {
     pipe_closed_ = true;

@@ -80,8 +80,7 @@ void ChildProcess::send_signal(int number) const {
 
 void ChildProcess::wait() {
   if (std::exchange(waits_, true)) return;
-  auto handler = [self = Ref<ChildProcess>(this)](const boost::system::error_code& error,
-                                                  auto...) {
+  auto handler = [self = Ref<ChildProcess>(this)](const boost::system::error_code& error, auto...) {
     self->waits_ = false;
     if (!error) self->noticed();
   };

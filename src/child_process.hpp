@@ -21,8 +21,8 @@ namespace asyncio::inline v1::detail {
 
 /// What is to be started and how, owned.
 struct ChildRequest {
-  /// What the options leave unset is `usual`. Throws nothing but bad_alloc: what is wrong with it is
-  /// told by start_child.
+  /// What the options leave unset is `usual`. Throws nothing but bad_alloc: what is wrong with it
+  /// is told by start_child.
   ChildRequest(std::vector<std::string> argv, const SubprocessOptions& options,
                subprocess::Stdio usual);
 
@@ -54,8 +54,8 @@ enum class ExitNotice {
   sigchld  // after every SIGCHLD this child is asked for; for all systems
 };
 
-/// A child that runs, or is a zombie, until it is reaped here and nowhere else. If its owner, or the
-/// loop, goes before that, it is killed, and reaped by a thread.
+/// A child that runs, or is a zombie, until it is reaped here and nowhere else. If its owner, or
+/// the loop, goes before that, it is killed, and reaped by a thread.
 ///
 /// Its end is noticed in the I/O part of a pass, and told in the next one (rule 183).
 class ChildProcess final : public Resource, public SelfHolding<ChildProcess>, private ReadyNode {

@@ -173,8 +173,7 @@ void reset_signal_handlers() noexcept {
     ::signal(SIGXFSZ, SIG_DFL);
   }
   if (request.start_new_session && ::setsid() < 0) fail(plan, Step::prepare);
-  if (request.process_group && ::setpgid(0, *request.process_group) != 0)
-    fail(plan, Step::prepare);
+  if (request.process_group && ::setpgid(0, *request.process_group) != 0) fail(plan, Step::prepare);
   ::pthread_sigmask(SIG_SETMASK, &plan.mask, nullptr);
 
   int telling = 0;  // of the first place where there is something that cannot be run

@@ -55,8 +55,8 @@ Coroutine<std::pair<std::shared_ptr<T>, std::shared_ptr<BaseProtocol>>> open_pip
 
 }  // namespace detail
 
-Coroutine<EventLoop::ConnectionOf<ReadTransport>> EventLoop::open_read_pipe(
-    ProtocolFactory factory, FileDescriptor pipe) {
+Coroutine<EventLoop::ConnectionOf<ReadTransport>> EventLoop::open_read_pipe(ProtocolFactory factory,
+                                                                            FileDescriptor pipe) {
   return detail::open_pipe<ReadTransport>(core(), detail::make_read_pipe_transport, "Read",
                                           std::move(factory), std::move(pipe));
 }

@@ -52,8 +52,7 @@ std::vector<std::string> shell_arguments(std::string_view cmd) {
   return {"/bin/sh", "-c", std::string(cmd)};
 }
 
-using Started =
-    std::pair<std::shared_ptr<SubprocessTransport>, std::shared_ptr<BaseProtocol>>;
+using Started = std::pair<std::shared_ptr<SubprocessTransport>, std::shared_ptr<BaseProtocol>>;
 
 Coroutine<Started> run_child(LoopCore& core, ProtocolFactory factory, ChildRequest request,
                              std::string text) {
@@ -210,9 +209,9 @@ Coroutine<subprocess::Process> create_process(ChildRequest request, std::string 
 Coroutine<EventLoop::ConnectionOf<SubprocessTransport>> EventLoop::start_child(
     ProtocolFactory factory, std::vector<std::string> arguments, const SubprocessOptions& options) {
   std::string text = detail::exec_text(arguments);
-  return detail::run_child(
-      core(), std::move(factory),
-      detail::ChildRequest(std::move(arguments), options, subprocess::PIPE), std::move(text));
+  return detail::run_child(core(), std::move(factory),
+                           detail::ChildRequest(std::move(arguments), options, subprocess::PIPE),
+                           std::move(text));
 }
 
 Coroutine<EventLoop::ConnectionOf<SubprocessTransport>> EventLoop::start_shell(

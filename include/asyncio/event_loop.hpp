@@ -55,8 +55,8 @@ static_assert(detail::require_inline_options<LoopOptions>());
 /// call_soon_threadsafe and run_coroutine_threadsafe may be called from another thread.
 ///
 /// close(), or the destructor, releases everything: tasks still pending are reported and their
-/// frames destroyed without running, connections are closed without a word to their protocols, child
-/// processes are killed. Python: asyncio.EventLoop.
+/// frames destroyed without running, connections are closed without a word to their protocols,
+/// child processes are killed. Python: asyncio.EventLoop.
 class EventLoop {
  public:
   EventLoop() : EventLoop(LoopOptions{}) {}
@@ -366,10 +366,10 @@ class EventLoop {
     return as_protocol<P>(
         open_read_pipe(ProtocolFactory(std::forward<Factory>(factory)), std::move(pipe)));
   }
-  /// The same for writing. The protocol is a Protocol or BufferedProtocol, of which connection_made,
-  /// pause_writing, resume_writing and connection_lost are called: resume_writing when the buffer is
-  /// empty, connection_lost also when the reader has closed its end, with BrokenPipeError if data
-  /// was waiting. write_eof() is close(); what is written from then on is dropped.
+  /// The same for writing. The protocol is a Protocol or BufferedProtocol, of which
+  /// connection_made, pause_writing, resume_writing and connection_lost are called: resume_writing
+  /// when the buffer is empty, connection_lost also when the reader has closed its end, with
+  /// BrokenPipeError if data was waiting. write_eof() is close(); what is written from then on is dropped.
   template <class Factory>
   auto connect_write_pipe(Factory&& factory, FileDescriptor pipe) {
     static_assert(detail::require_inline_callable<Factory>());
@@ -384,8 +384,8 @@ class EventLoop {
   /// with the factory's own type. The program's name and arguments are texts, the last argument may
   /// be the options:
   ///   loop.subprocess_exec(factory, "sort", "-r", SubprocessOptions{.stderr = subprocess::STDOUT})
-  /// stdin, stdout and stderr are pipes unless the options say something else. No shell is involved;
-  /// a name without a slash is looked for in PATH.
+  /// stdin, stdout and stderr are pipes unless the options say something else. No shell is
+  /// involved; a name without a slash is looked for in PATH.
   ///
   /// The program runs when the call has made its first step; it completes when connection_made is
   /// about to be called. Cancelling kills the child, and waits until it has ended. Errors: an
@@ -413,7 +413,8 @@ class EventLoop {
     static_assert(detail::require_inline_callable<Factory>());
     using P = protocol_of<Factory>;
     static_assert(std::derived_from<P, SubprocessProtocol>);
-    return as_protocol<P>(start_shell(ProtocolFactory(std::forward<Factory>(factory)), cmd, options));
+    return as_protocol<P>(
+        start_shell(ProtocolFactory(std::forward<Factory>(factory)), cmd, options));
   }
 
   // -- beneath

@@ -36,23 +36,24 @@ class Process {
                    std::optional<StreamWriter> stdin, std::optional<StreamReader> stdout,
                    std::optional<StreamReader> stderr);
 
-  /// Nothing for what is no pipe. An output that is a pipe must be read, or the child stops when the
-  /// pipe is full.
+  /// Nothing for what is no pipe. An output that is a pipe must be read, or the child stops when
+  /// the pipe is full.
   std::optional<StreamWriter> stdin;
   std::optional<StreamReader> stdout;
   std::optional<StreamReader> stderr;
   int pid;
 
-  /// The exit status, or minus the number of the signal that ended the child; nothing while it runs.
+  /// The exit status, or minus the number of the signal that ended the child; nothing while it
+  /// runs.
   std::optional<int> returncode() const;
-  /// Completes when the child has ended, at once if it has; the return code. Any number of tasks may
-  /// wait; cancelling one touches nothing else. With pipes, use communicate(): a child whose output
-  /// nobody reads may never end.
+  /// Completes when the child has ended, at once if it has; the return code. Any number of tasks
+  /// may wait; cancelling one touches nothing else. With pipes, use communicate(): a child whose
+  /// output nobody reads may never end.
   Coroutine<int> wait() const;
-  /// Writes `input`, which is copied, to stdin and closes it, reads stdout and stderr to their ends,
-  /// waits for the child; what was read, nothing for what is no pipe. That a child does not want to
-  /// read all of it (BrokenPipeError, ConnectionResetError) is no error. All is kept in memory. On
-  /// cancel the child goes on, and what was read is lost.
+  /// Writes `input`, which is copied, to stdin and closes it, reads stdout and stderr to their
+  /// ends, waits for the child; what was read, nothing for what is no pipe. That a child does not
+  /// want to read all of it (BrokenPipeError, ConnectionResetError) is no error. All is kept in
+  /// memory. On cancel the child goes on, and what was read is lost.
   Coroutine<std::pair<std::optional<Bytes>, std::optional<Bytes>>> communicate(
       BytesView input = {}) const;
 

@@ -73,9 +73,9 @@ struct SubprocessOptions {
   std::string_view cwd{};  ///< the child's directory; empty: ours
   /// Descriptors above 2 that the child gets, under the same numbers.
   std::span<const int> pass_fds{};
-  bool close_fds = true;        ///< false: also those that are inheritable
-  bool restore_signals = true;  ///< SIGPIPE and SIGXFSZ have their default action in the child
-  bool start_new_session = false;     ///< setsid()
+  bool close_fds = true;           ///< false: also those that are inheritable
+  bool restore_signals = true;     ///< SIGPIPE and SIGXFSZ have their default action in the child
+  bool start_new_session = false;  ///< setsid()
   std::optional<int> process_group{};  ///< setpgid(); 0: a group of its own
   /// Of the StreamReaders of create_subprocess_exec and create_subprocess_shell.
   std::ptrdiff_t limit = constants::stream_limit;

@@ -123,8 +123,9 @@ void PipeTransport::queue() {
 void PipeTransport::lose(std::exception_ptr error) {
   closing_ = true;
   if (!loop_ || std::exchange(lost_, true)) return;
-  loop_->call_soon(
-      [self = Ref<PipeTransport>(this), error = std::move(error)] { self->connection_lost(error); });
+  loop_->call_soon([self = Ref<PipeTransport>(this), error = std::move(error)] {
+    self->connection_lost(error);
+  });
 }
 
 void PipeTransport::connection_lost(const std::exception_ptr& error) {
@@ -384,8 +385,8 @@ void WritePipeTransport::write_pieces(std::span<const BytesView> pieces) {
   maybe_pause();
 }
 
-/// True if the pipe is closing or lost; the program learns it from connection_lost, and from the log
-/// if it goes on and on (rule 179).
+/// True if the pipe is closing or lost; the program learns it from connection_lost, and from the
+/// log if it goes on and on (rule 179).
 bool WritePipeTransport::drop_write() {
   if (dropped_ == 0 && !closing_) return false;
   if (dropped_ >= constants::log_threshold_for_connlost_writes)

@@ -19,9 +19,9 @@
 namespace asyncio::inline v1::detail {
 
 /// Make the transport of one end of a pipe and queue, in this order: connection_made, the start of
-/// reading (of watching for the reader's end), and the waiter's result. ValueError if the descriptor
-/// is none of a pipe, a socket or a character device, TypeError for a protocol of the wrong kind,
-/// RuntimeError if the loop is closed; it is then closed.
+/// reading (of watching for the reader's end), and the waiter's result. ValueError if the
+/// descriptor is none of a pipe, a socket or a character device, TypeError for a protocol of the
+/// wrong kind, RuntimeError if the loop is closed; it is then closed.
 std::shared_ptr<Transport> make_read_pipe_transport(LoopCore& core, FileDescriptor pipe,
                                                     std::shared_ptr<BaseProtocol> protocol,
                                                     Ref<FutureState<void>> waiter);

@@ -47,7 +47,8 @@ Coroutine<> ChildTransport::start(std::shared_ptr<ChildTransport> self, ChildReq
   self->arguments_ = std::move(request.arguments);
   self->pid_ = child.pid;
   self->child_ = std::make_shared<ChildProcess>(loop, child.pid);
-  for (std::size_t fd = 0; fd != self->pipes_.size(); ++fd) self->piped_[fd] = bool(child.pipes[fd]);
+  for (std::size_t fd = 0; fd != self->pipes_.size(); ++fd)
+    self->piped_[fd] = bool(child.pipes[fd]);
   if (loop.debug()) {
     transport_logger().debug("process {} created: pid {}", repr_str(self->arguments_[0]),
                              self->pid_);
@@ -82,7 +83,8 @@ Coroutine<> ChildTransport::connect_pipes(std::shared_ptr<ChildTransport> self, 
       FileDescriptor& pipe = child.pipes[static_cast<std::size_t>(fd)];
       if (!pipe) continue;
       const auto protocol = std::make_shared<Pipe>(self, fd);
-      MakePipeTransport* const make = fd == 0 ? make_write_pipe_transport : make_read_pipe_transport;
+      MakePipeTransport* const make =
+          fd == 0 ? make_write_pipe_transport : make_read_pipe_transport;
       co_await connect_pipe(loop, make, std::move(pipe), protocol);
       self->pipes_[static_cast<std::size_t>(fd)] = protocol;
     }
@@ -102,9 +104,8 @@ Coroutine<> ChildTransport::connect_pipes(std::shared_ptr<ChildTransport> self, 
 }
 
 void ChildTransport::connected() {
-  loop_->call_soon([self = shared_from_this(), protocol = protocol_] {
-    protocol->connection_made(self);
-  });
+  loop_->call_soon(
+      [self = shared_from_this(), protocol = protocol_] { protocol->connection_made(self); });
   for (std::function<void()>& f : held_back_) loop_->call_soon(std::move(f));
   held_back_.clear();
   connected_ = true;
@@ -132,8 +133,7 @@ void ChildTransport::pipe_connection_lost(int fd, std::exception_ptr error) {
 
 void ChildTransport::process_exited(int return_code) {
   if (!loop_) return;
-  if (loop_->debug())
-    transport_logger().info("{} exited with return code {}", repr(), return_code);
+  if (loop_->debug()) transport_logger().info("{} exited with return code {}", repr(), return_code);
   return_code_ = return_code;
   call([protocol = protocol_] { protocol->process_exited(); });
   for (const Future<int>& waiter : std::exchange(exit_waiters_, {}))

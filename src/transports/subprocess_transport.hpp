@@ -16,8 +16,9 @@
 
 namespace asyncio::inline v1::detail {
 
-/// Connects the pipes of a child one after another; holds back what happens meanwhile; puts together
-/// what pipes and exit tell. The pipes that are not lost and the child that has not ended keep it.
+/// Connects the pipes of a child one after another; holds back what happens meanwhile; puts
+/// together what pipes and exit tell. The pipes that are not lost and the child that has not ended
+/// keep it.
 class ChildTransport final : public SubprocessTransport,
                              public Resource,
                              public std::enable_shared_from_this<ChildTransport> {

@@ -46,8 +46,8 @@ inline const char* name_of(const BaseProtocol* protocol) {
   return class_name(typeid(object));
 }
 
-/// Asio's handler of a wait: says that the kernel has reported readiness, or that the descriptor was
-/// closed. The transport lives until then.
+/// Asio's handler of a wait: says that the kernel has reported readiness, or that the descriptor
+/// was closed. The transport lives until then.
 template <class T, void (T::*ready)()>
 class WaitHandler {
  public:

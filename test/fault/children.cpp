@@ -95,11 +95,11 @@ BOOST_FIXTURE_TEST_CASE(a_quarter_of_a_gibibyte_through_a_shell_pipeline, Clean)
 BOOST_FIXTURE_TEST_CASE(a_pipeline_of_two_processes_joined_by_a_pipe, Clean) {
   const auto main = []() -> Coroutine<> {
     auto [in, out] = FileDescriptor::pipe();
-    const Process producer = co_await create_subprocess_exec(
-        "head", "-c", "50000000", "/dev/zero", SubprocessOptions{.stdout = out});
+    const Process producer = co_await create_subprocess_exec("head", "-c", "50000000", "/dev/zero",
+                                                             SubprocessOptions{.stdout = out});
     out.close();
-    const Process consumer = co_await create_subprocess_exec(
-        "wc", "-c", SubprocessOptions{.stdin = in, .stdout = PIPE});
+    const Process consumer =
+        co_await create_subprocess_exec("wc", "-c", SubprocessOptions{.stdin = in, .stdout = PIPE});
     in.close();
     const auto [count, nothing] = co_await consumer.communicate();
     BOOST_TEST(std::stoi(*count) == 50'000'000);
@@ -124,12 +124,12 @@ BOOST_FIXTURE_TEST_CASE(a_thousand_short_children_in_a_row, Clean) {
 
 BOOST_FIXTURE_TEST_CASE(a_hundred_children_at_once, Clean) {
   const auto one = [](int number) -> Coroutine<bool> {
-    const Process process = co_await create_subprocess_exec(
-        "sh", "-c", "cat; exit " + std::to_string(number),
-        SubprocessOptions{.stdin = PIPE, .stdout = PIPE});
+    const Process process =
+        co_await create_subprocess_exec("sh", "-c", "cat; exit " + std::to_string(number),
+                                        SubprocessOptions{.stdin = PIPE, .stdout = PIPE});
     const std::string input(static_cast<std::size_t>(number) * 1000, 'x');
     const auto [out, err] = co_await process.communicate(input);
-    co_return *out == input && process.returncode() == number;
+    co_return *out == input&& process.returncode() == number;
   };
   const auto main = [&]() -> Coroutine<> {
     std::vector<Coroutine<bool>> all;

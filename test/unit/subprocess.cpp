@@ -99,8 +99,7 @@ BOOST_AUTO_TEST_CASE(sp1_without_options_the_streams_are_ours) {
 
 BOOST_AUTO_TEST_CASE(r188_communicate_feeds_and_reads_all_at_once) {
   run_silently([]() -> Coroutine<> {
-    const Process process =
-        co_await create_subprocess_shell("tee /dev/stderr", all_pipes);
+    const Process process = co_await create_subprocess_shell("tee /dev/stderr", all_pipes);
     const std::string input(1'000'000, 'x');
     const auto [out, err] = co_await process.communicate(input);
     BOOST_TEST((*out == input));
@@ -206,9 +205,7 @@ BOOST_AUTO_TEST_CASE(several_may_wait_and_one_may_give_up) {
 BOOST_AUTO_TEST_CASE(communicate_may_be_given_up_and_the_child_goes_on) {
   run_silently([]() -> Coroutine<> {
     const Process process = co_await create_subprocess_exec("cat", all_pipes);
-    auto communicate = create_task([process]() -> Coroutine<> {
-      co_await process.stdout->read();
-    });
+    auto communicate = create_task([process]() -> Coroutine<> { co_await process.stdout->read(); });
     co_await asyncio::sleep(0);
     communicate.cancel();
     const std::string error = co_await error_of(communicate);
@@ -247,8 +244,8 @@ BOOST_AUTO_TEST_CASE(errors_of_exec_are_thrown) {
   run_silently([]() -> Coroutine<> {
     const std::string error = co_await error_of(create_subprocess_exec("/nonexistent"));
     BOOST_TEST(error == "FileNotFoundError(2, \"No such file or directory: '/nonexistent'\")");
-    const Process shell = co_await create_subprocess_shell(
-        "/nonexistent", SubprocessOptions{.stderr = DEVNULL});
+    const Process shell =
+        co_await create_subprocess_shell("/nonexistent", SubprocessOptions{.stderr = DEVNULL});
     const int code = co_await shell.wait();
     BOOST_TEST(code == 127);
   });
