@@ -17,10 +17,12 @@
 #include <asyncio/connections.hpp>
 #include <asyncio/exception_context.hpp>
 #include <asyncio/executors.hpp>
+#include <asyncio/pipes.hpp>
 #include <asyncio/protocols.hpp>
 #include <asyncio/scheduler.hpp>
 #include <asyncio/server.hpp>
 #include <asyncio/sockets.hpp>
+#include <asyncio/subprocess_options.hpp>
 #include <asyncio/tasks.hpp>
 #include <asyncio/transports.hpp>
 
@@ -55,8 +57,8 @@ static_assert(detail::require_inline_options<LoopOptions>());
 /// call_soon_threadsafe and run_coroutine_threadsafe may be called from another thread.
 ///
 /// close(), or the destructor, releases everything: tasks still pending are reported and their
-/// frames destroyed without running, connections are closed without a word to their protocols.
-/// Python: asyncio.EventLoop.
+/// frames destroyed without running, connections are closed without a word to their protocols,
+/// child processes are killed. Python: asyncio.EventLoop.
 class EventLoop {
  public:
   EventLoop() : EventLoop(LoopOptions{}) {}
@@ -495,6 +497,74 @@ class EventLoop {
     return create_datagram_endpoint([] { return std::make_shared<P>(); }, options);
   }
 
+  // -- pipes (surface A10), POSIX
+
+  /// Makes a transport that reads from the descriptor, which is one end of a pipe, a socket or a
+  /// character device (ValueError else); both are returned, the protocol with the factory's own
+  /// type, a Protocol. The descriptor is taken over, also on failure, and made non-blocking.
+  /// Completes when connection_made was called. Cancelling closes the transport.
+  ///
+  /// At the end eof_received comes, whose answer does not matter, and then connection_lost. What
+  /// data_received throws is reported, and reading goes on. The transport that connection_made is
+  /// given cannot write: NotImplementedError.
+  template <class Factory>
+  auto connect_read_pipe(Factory&& factory, FileDescriptor pipe) {
+    static_assert(detail::require_inline_callable<Factory>());
+    using P = protocol_of<Factory>;
+    return as_protocol<P>(
+        open_read_pipe(ProtocolFactory(std::forward<Factory>(factory)), std::move(pipe)));
+  }
+  /// The same for writing. The protocol is a Protocol or BufferedProtocol, of which
+  /// connection_made, pause_writing, resume_writing and connection_lost are called: resume_writing
+  /// when the buffer is empty, connection_lost also when the reader has closed its end, with
+  /// BrokenPipeError if data was waiting. write_eof() is close(); what is written from then on is dropped.
+  template <class Factory>
+  auto connect_write_pipe(Factory&& factory, FileDescriptor pipe) {
+    static_assert(detail::require_inline_callable<Factory>());
+    using P = protocol_of<Factory>;
+    return as_protocol<P>(
+        open_write_pipe(ProtocolFactory(std::forward<Factory>(factory)), std::move(pipe)));
+  }
+
+  // -- child processes (surface A21), POSIX; create_subprocess_exec is easier to use
+
+  /// Starts a program with a transport and a SubprocessProtocol; both are returned, the protocol
+  /// with the factory's own type. The program's name and arguments are texts, the last argument may
+  /// be the options:
+  ///   loop.subprocess_exec(factory, "sort", "-r", SubprocessOptions{.stderr = subprocess::STDOUT})
+  /// stdin, stdout and stderr are pipes unless the options say something else. No shell is
+  /// involved; a name without a slash is looked for in PATH.
+  ///
+  /// The program runs when the call has made its first step; it completes when connection_made is
+  /// about to be called. Cancelling kills the child, and waits until it has ended. Errors: an
+  /// OSError as exec has it (FileNotFoundError, PermissionError), with the name of the program, or
+  /// of options.cwd; ValueError "embedded null byte", "STDOUT can only be used for stderr".
+  template <class Factory, detail::command_part... Parts>
+  auto subprocess_exec(Factory&& factory, std::string_view program, const Parts&... parts) {
+    detail::Command command = detail::make_command(program, parts...);
+    return subprocess_exec(std::forward<Factory>(factory), std::move(command.arguments),
+                           command.options);
+  }
+  /// The same; the first argument is the program.
+  template <class Factory>
+  auto subprocess_exec(Factory&& factory, std::vector<std::string> arguments,
+                       SubprocessOptions options = {}) {
+    static_assert(detail::require_inline_callable<Factory>());
+    using P = protocol_of<Factory>;
+    static_assert(std::derived_from<P, SubprocessProtocol>);
+    return as_protocol<P>(start_child(ProtocolFactory(std::forward<Factory>(factory)),
+                                      std::move(arguments), options));
+  }
+  /// Has /bin/sh do the command, which must not be put together from what others have written.
+  template <class Factory>
+  auto subprocess_shell(Factory&& factory, std::string_view cmd, SubprocessOptions options = {}) {
+    static_assert(detail::require_inline_callable<Factory>());
+    using P = protocol_of<Factory>;
+    static_assert(std::derived_from<P, SubprocessProtocol>);
+    return as_protocol<P>(
+        start_shell(ProtocolFactory(std::forward<Factory>(factory)), cmd, options));
+  }
+
   // -- beneath
 
   /// The context that this loop drives, or whose guest it is.
@@ -512,13 +582,14 @@ class EventLoop {
  private:
   template <class Factory>
   using protocol_of = typename std::invoke_result_t<Factory&>::element_type;
-  using AnyConnection = std::pair<std::shared_ptr<Transport>, std::shared_ptr<BaseProtocol>>;
-  using AnyDatagramEndpoint =
-      std::pair<std::shared_ptr<DatagramTransport>, std::shared_ptr<BaseProtocol>>;
+  template <class T>
+  using ConnectionOf = std::pair<std::shared_ptr<T>, std::shared_ptr<BaseProtocol>>;
+  using AnyConnection = ConnectionOf<Transport>;
+  using AnyDatagramEndpoint = ConnectionOf<DatagramTransport>;
 
   template <class P, class T>
   static Coroutine<std::pair<std::shared_ptr<T>, std::shared_ptr<P>>> as_protocol(
-      Coroutine<std::pair<std::shared_ptr<T>, std::shared_ptr<BaseProtocol>>> connection) {
+      Coroutine<ConnectionOf<T>> connection) {
     auto [transport, protocol] = co_await std::move(connection);
     co_return std::pair(std::move(transport), std::static_pointer_cast<P>(std::move(protocol)));
   }
@@ -559,6 +630,16 @@ class EventLoop {
                                         UnixConnectionOptions options);
   Coroutine<Server> listen_unix(ProtocolFactory factory, const UnixPath* path,
                                 UnixServerOptions options);
+  Coroutine<ConnectionOf<SubprocessTransport>> start_child(ProtocolFactory factory,
+                                                           std::vector<std::string> arguments,
+                                                           const SubprocessOptions& options);
+  Coroutine<ConnectionOf<SubprocessTransport>> start_shell(ProtocolFactory factory,
+                                                           std::string_view cmd,
+                                                           const SubprocessOptions& options);
+  Coroutine<ConnectionOf<ReadTransport>> open_read_pipe(ProtocolFactory factory,
+                                                        FileDescriptor pipe);
+  Coroutine<ConnectionOf<WriteTransport>> open_write_pipe(ProtocolFactory factory,
+                                                          FileDescriptor pipe);
 
   detail::Ref<detail::Scheduler> scheduler_;
 };
