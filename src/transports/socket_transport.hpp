@@ -23,6 +23,7 @@
 #include "../loop_core.hpp"
 #include "pool_allocator.hpp"
 #include "self_holding.hpp"
+#include "transport_support.hpp"
 
 namespace asyncio::inline v1::detail {
 
@@ -31,38 +32,6 @@ inline constexpr int send_flags = MSG_NOSIGNAL;
 #else
 inline constexpr int send_flags = 0;
 #endif
-
-inline const Logger& transport_logger() {
-  static const Logger asyncio = get_logger("asyncio");
-  return asyncio;
-}
-
-inline bool would_block(const boost::system::error_code& error) {
-  return error == boost::asio::error::would_block || error == boost::asio::error::try_again ||
-         error == boost::asio::error::interrupted;
-}
-
-/// What f() throws; null if nothing. SystemExit and KeyboardInterrupt pass.
-template <class F>
-std::exception_ptr caught(F&& f) {
-  try {
-    f();
-    return nullptr;
-  } catch (const SystemExit&) {
-    throw;
-  } catch (const KeyboardInterrupt&) {
-    throw;
-  } catch (...) {
-    return std::current_exception();
-  }
-}
-
-/// A protocol's class, for an error text.
-inline const char* name_of(const BaseProtocol* protocol) {
-  if (!protocol) return "None";
-  const BaseProtocol& object = *protocol;
-  return class_name(typeid(object));
-}
 
 /// It ends in three steps: it reads no more (closing_), connection_lost is queued or being called
 /// (lost_), all is released (loop_ is null).
