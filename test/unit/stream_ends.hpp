@@ -16,7 +16,7 @@
 
 #include "on_virtual_time.hpp"
 
-namespace stream_tests {
+namespace stream_end_tests {
 
 using namespace on_virtual_time;
 
@@ -98,4 +98,4 @@ struct Stream {
 inline const std::exception_ptr reset =
     std::make_exception_ptr(ConnectionResetError(104, "Connection reset by peer"));
 
-}  // namespace stream_tests
+}  // namespace stream_end_tests

@@ -15,7 +15,7 @@
 
 #include "stream_ends.hpp"
 
-using namespace stream_tests;
+using namespace stream_end_tests;
 
 BOOST_AUTO_TEST_SUITE(stream_protocol_tests)
 
