@@ -21,6 +21,7 @@
 #include <utility>
 
 #include "../loop_core.hpp"
+#include "../notes.hpp"
 #include "pool_allocator.hpp"
 #include "self_holding.hpp"
 
@@ -172,6 +173,7 @@ class SocketTransport : public Kind::Interface,
 
   void run() override;
   void drop() noexcept override { this->release(); }
+  void keep_subject(Subject& subject) override { subject.text = repr(); }
   void queue();
   void start_reading();
   void wait_readable();

@@ -1050,6 +1050,20 @@ BOOST_AUTO_TEST_CASE(closing_the_loop_closes_connections_without_a_word) {
   BOOST_TEST(log.lines.empty());
 }
 
+BOOST_AUTO_TEST_CASE(rule_104_of_a_slow_protocol_the_transport_is_named) {
+  const CapturedLog log;
+  Connection c;
+  c.established();
+  c.loop.set_debug(true);
+  c.loop.set_slow_callback_duration(0);  // then everything is slow
+  c.peer.send("x");
+  c.run_until([&] { return !c.protocol->data.empty(); });
+  const auto names_it = [](const std::string& line) {
+    return line.starts_with("WARNING:asyncio:Executing <StreamTransport fd=");
+  };
+  BOOST_TEST(std::ranges::count_if(log.lines, names_it) > 0);
+}
+
 BOOST_AUTO_TEST_CASE(rule_110_in_debug_mode_closing_the_loop_warns_of_an_open_connection) {
   const CapturedLog log;
   Connection c;
