@@ -715,15 +715,22 @@ BOOST_AUTO_TEST_CASE(rule_167_hosts_that_are_the_same_are_bound_once) {
   BOOST_TEST(server.sockets().size() == 1u);
 }
 
+// The kernel draws each port, so two addresses may get the same by chance: eight times in a row they
+// do only when the second was not asked for.
 BOOST_AUTO_TEST_CASE(rule_167_port_0_gives_each_address_a_port_of_its_own) {
   EventLoop loop;
-  Server server = loop.run_until_complete(
-      loop.create_server(make_protocol, Hosts{"127.0.0.1", "127.0.0.2"}, 0));
-  const auto sockets = server.sockets();
-  BOOST_TEST_REQUIRE(sockets.size() == 2u);
-  BOOST_TEST(sockets[0].getsockname().host() == "127.0.0.1");
-  BOOST_TEST(sockets[1].getsockname().host() == "127.0.0.2");
-  BOOST_TEST(sockets[0].getsockname().port() != sockets[1].getsockname().port());
+  constexpr int servers = 8;
+  int with_one_port = 0;
+  for (int i = 0; i < servers; ++i) {
+    Server server = loop.run_until_complete(
+        loop.create_server(make_protocol, Hosts{"127.0.0.1", "127.0.0.2"}, 0));
+    const auto sockets = server.sockets();
+    BOOST_TEST_REQUIRE(sockets.size() == 2u);
+    BOOST_TEST(sockets[0].getsockname().host() == "127.0.0.1");
+    BOOST_TEST(sockets[1].getsockname().host() == "127.0.0.2");
+    with_one_port += sockets[0].getsockname().port() == sockets[1].getsockname().port();
+  }
+  BOOST_TEST(with_one_port < servers);
 }
 
 BOOST_AUTO_TEST_CASE(rule_167_no_host_is_every_interface) {
