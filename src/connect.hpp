@@ -5,19 +5,20 @@
 #include <asyncio/coroutine.hpp>
 #include <asyncio/futures.hpp>
 #include <asyncio/protocols.hpp>
+#include <asyncio/server.hpp>
 #include <asyncio/sockets.hpp>
 #include <asyncio/transports.hpp>
 #include <exception>
 #include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace asyncio::inline v1::detail {
 
-/// Rule 161: first_family_count - 1 addresses of the first family, then the families in turn.
-std::vector<AddressInfo> interleave(std::vector<AddressInfo> addresses, int first_family_count);
+class LoopCore;
 
-/// Rule 164: throws what create_connection throws when every attempt has failed.
-[[noreturn]] void throw_connect_errors(std::vector<std::exception_ptr> errors, bool all_errors);
+using Connection = std::pair<std::shared_ptr<Transport>, std::shared_ptr<BaseProtocol>>;
 
 /// TypeError if it makes none.
 std::shared_ptr<BaseProtocol> call_factory(const ProtocolFactory& factory);
@@ -25,6 +26,24 @@ std::shared_ptr<BaseProtocol> call_factory(const ProtocolFactory& factory);
 /// Rule 166: until the transport has called connection_made; if that is interrupted, it is closed.
 Coroutine<> connection_made(Ref<FutureState<void>> waiter,
                             std::shared_ptr<BaseTransport> transport);
+
+/// Protocol and transport for a connected socket.
+Coroutine<Connection> make_connection(LoopCore& core, ProtocolFactory factory, Socket sock);
+
+/// A server on sockets that are bound; `until_closed` goes when they are closed.
+Coroutine<Server> make_server(LoopCore& core, ProtocolFactory factory, std::vector<Socket> sockets,
+                              int backlog, bool start_serving,
+                              std::shared_ptr<void> until_closed = nullptr);
+
+/// Rule 161: first_family_count - 1 addresses of the first family, then the families in turn.
+std::vector<AddressInfo> interleave(std::vector<AddressInfo> addresses, int first_family_count);
+
+/// Rule 164: throws what create_connection throws when every attempt has failed.
+[[noreturn]] void throw_connect_errors(std::vector<std::exception_ptr> errors, bool all_errors);
+
+/// A socket file that nobody listens on any more stands in the way of bind(). What else is there
+/// stays: bind() fails and says so. POSIX.
+void remove_stale_socket(const std::string& path);
 
 /// ValueError if the system cannot.
 void set_reuse_port(const Socket& sock);

@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "connect.hpp"
+#include "connection_requests.hpp"
 #include "loop_core.hpp"
 #include "resolver.hpp"
 #include "server.hpp"
@@ -26,8 +27,6 @@ std::string to_string(const Port& port) {
 namespace detail {
 
 namespace {
-
-using Connection = std::pair<std::shared_ptr<Transport>, std::shared_ptr<BaseProtocol>>;
 
 const Logger& logger() {
   static const Logger asyncio = get_logger("asyncio");
@@ -48,38 +47,6 @@ void check_stream(const Socket& sock) {
 }
 
 // -- create_connection
-
-/// What create_connection was asked for, owned.
-struct ConnectionRequest {
-  ConnectionRequest(std::string wanted_host, Port wanted_port, const ConnectionOptions& options)
-      : host(std::move(wanted_host)),
-        port(std::move(wanted_port)),
-        resolving{options.family, SOCK_STREAM, options.proto, options.flags},
-        adopts(options.sock != nullptr),
-        delay(options.happy_eyeballs_delay),
-        interleave_count(options.interleave.value_or(options.happy_eyeballs_delay ? 1 : 0)),
-        all_errors(options.all_errors) {
-    if (options.sock) sock = std::move(*options.sock);
-    if (options.local_addr) {
-      local_host = options.local_addr.host();
-      local_port = Port(options.local_addr.port());
-    }
-  }
-
-  bool has_address() const noexcept { return !host.empty() || port; }
-  bool binds() const noexcept { return bool(local_port); }
-
-  std::string host;
-  Port port;
-  ResolveOptions resolving;
-  bool adopts;
-  Socket sock;
-  std::string local_host;
-  Port local_port;  // none: the system's choice of the local end
-  std::optional<Duration> delay;
-  int interleave_count;
-  bool all_errors;
-};
 
 std::string family_repr(int family) {
   if (family == AF_INET) return "<AddressFamily.AF_INET: " + std::to_string(AF_INET) + ">";
@@ -196,22 +163,14 @@ Coroutine<Socket> connect_to_host(LoopCore& core, const ConnectionRequest& reque
   co_return std::move(sock);
 }
 
-/// Protocol and transport for a connected socket.
-Coroutine<Connection> make_connection(LoopCore& core, ProtocolFactory factory, Socket sock) {
-  std::shared_ptr<BaseProtocol> protocol = call_factory(factory);
-  const Ref<FutureState<void>> waiter(adopt_ref, new FutureState<void>(core));
-  std::shared_ptr<Transport> transport =
-      make_stream_transport(core, std::move(sock), protocol, waiter, Address(), nullptr);
-  co_await connection_made(waiter, transport);
-  co_return Connection(std::move(transport), std::move(protocol));
-}
-
 void log_connected(LoopCore& core, const std::string& host, const Port& port,
                    const Transport& transport) {
   if (!core.debug()) return;
   logger().debug("{} connected to {}:{}: {}", to_string(transport.get_extra_info(socket)), host,
                  to_string(port), to_string(transport));
 }
+
+}  // namespace
 
 Coroutine<Connection> open_connection(LoopCore& core, ProtocolFactory factory,
                                       ConnectionRequest request) {
@@ -229,6 +188,8 @@ Coroutine<Connection> open_connection(LoopCore& core, ProtocolFactory factory,
   co_return connection;
 }
 
+namespace {
+
 Coroutine<Connection> accept_connection(LoopCore& core, ProtocolFactory factory, Socket sock) {
   check_stream(sock);
   Connection connection = co_await make_connection(core, std::move(factory), std::move(sock));
@@ -240,26 +201,6 @@ Coroutine<Connection> accept_connection(LoopCore& core, ProtocolFactory factory,
 }
 
 // -- create_server
-
-/// What create_server was asked for, owned.
-struct ServerRequest {
-  ServerRequest(std::vector<std::string> wanted_hosts, Port wanted_port,
-                const ServerOptions& wanted)
-      : hosts(std::move(wanted_hosts)),
-        port(std::move(wanted_port)),
-        options(wanted),
-        adopts(wanted.sock != nullptr) {
-    if (adopts) sock = std::move(*wanted.sock);
-  }
-
-  bool has_address() const noexcept { return !hosts.empty() || port; }
-
-  std::vector<std::string> hosts;
-  Port port;
-  ServerOptions options;  // its sock is not used: it may be gone
-  bool adopts;
-  Socket sock;
-};
 
 Coroutine<std::vector<AddressInfo>> resolve_for_server(LoopCore& core, std::string host, Port port,
                                                        ResolveOptions options) {
@@ -342,6 +283,8 @@ std::vector<Socket> bind_all(const std::vector<AddressInfo>& infos, const Server
   return sockets;
 }
 
+}  // namespace
+
 Coroutine<Server> serve(LoopCore& core, ProtocolFactory factory, ServerRequest request) {
   std::vector<Socket> sockets;
   if (request.has_address()) {
@@ -354,9 +297,27 @@ Coroutine<Server> serve(LoopCore& core, ProtocolFactory factory, ServerRequest r
     check_stream(request.sock);
     sockets.push_back(std::move(request.sock));
   }
-  Server server(std::make_shared<ServerState>(core, std::move(sockets), std::move(factory),
-                                              request.options.backlog));
-  if (request.options.start_serving) {
+  const Server server =
+      co_await make_server(core, std::move(factory), std::move(sockets), request.options.backlog,
+                           request.options.start_serving);
+  if (core.debug()) logger().info("{} is serving", to_string(server));
+  co_return server;
+}
+
+Coroutine<Connection> make_connection(LoopCore& core, ProtocolFactory factory, Socket sock) {
+  std::shared_ptr<BaseProtocol> protocol = call_factory(factory);
+  const Ref<FutureState<void>> waiter(adopt_ref, new FutureState<void>(core));
+  std::shared_ptr<Transport> transport =
+      make_stream_transport(core, std::move(sock), protocol, waiter, Address(), nullptr);
+  co_await connection_made(waiter, transport);
+  co_return Connection(std::move(transport), std::move(protocol));
+}
+
+Coroutine<Server> make_server(LoopCore& core, ProtocolFactory factory, std::vector<Socket> sockets,
+                              int backlog, bool start_serving, std::shared_ptr<void> until_closed) {
+  const Server server(std::make_shared<ServerState>(core, std::move(sockets), std::move(factory),
+                                                    backlog, std::move(until_closed)));
+  if (start_serving) {
     try {
       co_await server.start_serving();
     } catch (...) {
@@ -364,11 +325,8 @@ Coroutine<Server> serve(LoopCore& core, ProtocolFactory factory, ServerRequest r
       throw;
     }
   }
-  if (core.debug()) logger().info("{} is serving", to_string(server));
   co_return server;
 }
-
-}  // namespace
 
 std::shared_ptr<BaseProtocol> call_factory(const ProtocolFactory& factory) {
   std::shared_ptr<BaseProtocol> protocol = factory();
@@ -451,6 +409,8 @@ void throw_connect_errors(std::vector<std::exception_ptr> errors, bool all_error
 
 Coroutine<EventLoop::AnyConnection> EventLoop::connect(ProtocolFactory factory, std::string host,
                                                        Port port, ConnectionOptions options) {
+  if (options.limit)
+    throw TypeError("create_connection() got an unexpected keyword argument 'limit'");
   return detail::open_connection(
       core(), std::move(factory),
       detail::ConnectionRequest(std::move(host), std::move(port), options));
@@ -463,6 +423,7 @@ Coroutine<EventLoop::AnyConnection> EventLoop::adopt_accepted(ProtocolFactory fa
 
 Coroutine<Server> EventLoop::listen(ProtocolFactory factory, std::vector<std::string> hosts,
                                     Port port, ServerOptions options) {
+  if (options.limit) throw TypeError("create_server() got an unexpected keyword argument 'limit'");
   return detail::serve(core(), std::move(factory),
                        detail::ServerRequest(std::move(hosts), std::move(port), options));
 }

@@ -112,19 +112,6 @@ void check_adopted(const DatagramRequest& request) {
   }
 }
 
-/// A socket file that nobody listens on any more stands in the way of bind(). What else is there
-/// stays: bind() fails and says so.
-void remove_stale_socket(const std::string& path) {
-  if (path.starts_with('\0')) return;  // abstract: there is no file
-  struct stat status {};
-  if (::stat(path.c_str(), &status) == 0 &&
-      (!S_ISSOCK(status.st_mode) || ::unlink(path.c_str()) == 0))
-    return;
-  if (errno == ENOENT) return;
-  logger().error("Unable to check or remove stale UNIX socket {}: {}", repr_str(path),
-                 asyncio::repr(make_os_error(errno)));
-}
-
 Place unix_place(const DatagramRequest& request) {
   Place place{request.resolving.family, request.resolving.proto, {}, {}};
   for (const GivenAddress* const address : {&request.local, &request.remote})

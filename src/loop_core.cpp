@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <typeinfo>
 
+#include "descriptors.hpp"
 #include "notes.hpp"
 #include "places.hpp"
 
@@ -124,6 +125,24 @@ LoopCore::~LoopCore() = default;
 std::span<char> LoopCore::read_buffer() {
   if (!read_buffer_) read_buffer_ = std::make_unique_for_overwrite<char[]>(constants::max_read_size);
   return {read_buffer_.get(), constants::max_read_size};
+}
+
+Descriptors& LoopCore::descriptors() {
+  if (!descriptors_) descriptors_ = std::make_unique<Descriptors>(*this);
+  return *descriptors_;
+}
+
+void LoopCore::descriptor_taken_over(NativeSocket descriptor) noexcept {
+  if (descriptors_) descriptors_->forget(descriptor);
+}
+
+void LoopCore::refuse_if_used(NativeSocket descriptor) const {
+  for (const Resource* resource = resources_; resource; resource = resource->next_) {
+    if (const BaseTransport* const transport = resource->transport_on(descriptor)) {
+      throw RuntimeError("File descriptor " + std::to_string(descriptor) +
+                         " is used by transport " + to_string(*transport));
+    }
+  }
 }
 
 void LoopCore::check_runnable() const {
@@ -268,6 +287,7 @@ void LoopCore::close() {
   Watcher::let_all_go(*this);
   abandon_tasks();
   signals_.clear();
+  if (descriptors_) descriptors_->clear();
   while (resources_) {
     Resource& resource = *resources_;
     resource.unregister();

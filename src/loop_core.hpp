@@ -22,6 +22,8 @@ class Resource {
  public:
   /// The loop is being closed: release every Asio object, call nobody.
   virtual void loop_closing() noexcept = 0;
+  /// The transport that this is, if it uses the descriptor and is not closing.
+  virtual const BaseTransport* transport_on(NativeSocket) const noexcept { return nullptr; }
 
  protected:
   Resource() = default;
@@ -39,6 +41,8 @@ class Resource {
   Resource* previous_ = nullptr;
   Resource* next_ = nullptr;
 };
+
+class Descriptors;
 
 /// What other threads have queued for a loop. It outlives the loop as long as a thread needs it.
 class ForeignQueue : public std::enable_shared_from_this<ForeignQueue> {
@@ -86,6 +90,12 @@ class LoopCore final : public Scheduler {
   Executor executor() noexcept { return context_->get_executor(); }
   /// Where every connection reads into; the data is consumed before the next one reads.
   std::span<char> read_buffer();
+  /// What is watched for the program; made at the first call.
+  Descriptors& descriptors();
+  /// A transport takes a descriptor over: nobody else watches it any more.
+  void descriptor_taken_over(NativeSocket descriptor) noexcept;
+  /// RuntimeError "File descriptor N is used by transport ..." (rule 124).
+  void refuse_if_used(NativeSocket descriptor) const;
 
   // -- threads
 
@@ -155,6 +165,7 @@ class LoopCore final : public Scheduler {
       timer_;
   TimePoint timer_deadline_ = TimePoint::max();
   std::unique_ptr<char[]> read_buffer_;
+  std::unique_ptr<Descriptors> descriptors_;
   std::map<int, std::shared_ptr<SignalWatch>> signals_;
   std::shared_ptr<ThreadPoolExecutor> default_executor_;  // null until it is needed
   bool executor_shut_down_ = false;

@@ -2,7 +2,6 @@
 #include "server.hpp"
 
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <asyncio/constants.hpp>
 #include <asyncio/logging.hpp>
@@ -26,35 +25,6 @@ const Logger& logger() {
   static const Logger asyncio = get_logger("asyncio");
   return asyncio;
 }
-
-struct Accepted {
-  Socket socket;
-  Address peer;
-};
-
-/// POSIX. The errno, or 0. Asio's accept would let child processes inherit the descriptor.
-int accept(const TransportSocket& listener, Accepted& accepted) {
-  SockAddr address;
-#ifdef __linux__
-  const int descriptor = ::accept4(listener.fileno(), address.data(), &address.length(),
-                                   SOCK_NONBLOCK | SOCK_CLOEXEC);
-  if (descriptor < 0) return errno;
-  accepted.socket = Socket(descriptor, listener.family(), listener.type(), listener.proto());
-#else
-  const int descriptor = ::accept(listener.fileno(), address.data(), &address.length());
-  if (descriptor < 0) return errno;
-  try {
-    accepted.socket = Socket(descriptor);
-  } catch (const OSError& error) {
-    ::close(descriptor);
-    return error.errno_value();
-  }
-#endif
-  accepted.peer = to_address(address);
-  return 0;
-}
-
-bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
 
 bool out_of_resources(int error) {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
@@ -144,8 +114,11 @@ class ServerState::Listener final : public ReadyNode {
 // -- ServerState
 
 ServerState::ServerState(LoopCore& core, std::vector<Socket> sockets, ProtocolFactory factory,
-                         int backlog)
-    : loop_(&core), factory_(std::move(factory)), backlog_(backlog) {
+                         int backlog, std::shared_ptr<void> until_closed)
+    : loop_(&core),
+      until_closed_(std::move(until_closed)),
+      factory_(std::move(factory)),
+      backlog_(backlog) {
   for (Socket& socket : sockets)
     listeners_.push_back(std::make_unique<Listener>(*this, std::move(socket)));
   register_with(core);
@@ -221,10 +194,15 @@ void ServerState::connected(Socket socket, Address peer) {
   }
 }
 
+void ServerState::close_sockets() noexcept {
+  for (const auto& listener : listeners_) listener->close();
+  until_closed_.reset();
+}
+
 void ServerState::close() {
   if (std::exchange(closed_, true)) return;
   serving_ = false;
-  for (const auto& listener : listeners_) listener->close();
+  close_sockets();
   // What the factory holds goes now, unless it is the factory that closes us.
   if (!in_factory_) factory_ = nullptr;
   if (forever_) std::exchange(forever_, nullptr).cancel();
@@ -235,7 +213,7 @@ void ServerState::loop_closing() noexcept {
   const std::shared_ptr<ServerState> self = shared_from_this();
   closed_ = true;
   serving_ = false;
-  for (const auto& listener : listeners_) listener->close();
+  close_sockets();
   factory_ = nullptr;
   context_ = {};
   forever_ = nullptr;

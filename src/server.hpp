@@ -18,8 +18,10 @@ class StreamTransport;
 
 class ServerState final : public Resource, public SelfHolding<ServerState> {
  public:
-  /// The sockets are bound and do not listen yet. OSError if one cannot be watched.
-  ServerState(LoopCore& core, std::vector<Socket> sockets, ProtocolFactory factory, int backlog);
+  /// The sockets are bound and do not listen yet; `until_closed` goes when they are closed. OSError
+  /// if one cannot be watched.
+  ServerState(LoopCore& core, std::vector<Socket> sockets, ProtocolFactory factory, int backlog,
+              std::shared_ptr<void> until_closed = nullptr);
   ~ServerState();
 
   LoopCore* loop() const noexcept { return loop_; }
@@ -49,10 +51,12 @@ class ServerState final : public Resource, public SelfHolding<ServerState> {
 
   void accepted(Socket socket, Address peer);
   void connected(Socket socket, Address peer);
+  void close_sockets() noexcept;
   void wake();
 
   LoopCore* loop_;  // null: the loop is closed
   std::vector<std::unique_ptr<Listener>> listeners_;
+  std::shared_ptr<void> until_closed_;
   ProtocolFactory factory_;
   const int backlog_;
   bool serving_ = false;

@@ -14,6 +14,6 @@ class LoopCore;
 /// its place, until this is done. OSError: "Connect call failed ADDRESS" if the connection failed,
 /// the system's own text if it could not begin (rule 165).
 /// Unlike Python, a Unix server's full backlog is a BlockingIOError: nothing is under way then.
-Coroutine<> sock_connect(LoopCore& core, Socket& sock, Address address);
+Coroutine<> sock_connect(LoopCore& core, const SocketBase& sock, Address address);
 
 }  // namespace asyncio::inline v1::detail

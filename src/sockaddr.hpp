@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSL-1.0
-// Between Address and the system's sockaddr. Private to the library.
+// Between Address and the system's sockaddr, and system calls with both. Private to the library.
 #pragma once
 
 #include <sys/socket.h>
 
 #include <asyncio/sockets.hpp>
+#include <cerrno>
 
 namespace asyncio::inline v1::detail {
 
@@ -35,6 +36,26 @@ inline Address to_address(const SockAddr& address) {
 
 /// Begins a connection; an errno, EINPROGRESS if it is under way, 0 if it stands.
 int start_connect(NativeSocket socket, const SockAddr& address) noexcept;
+
+struct Accepted {
+  Socket socket;
+  Address peer;
+};
+
+/// The errno, or 0. (Asio's accept would let child processes inherit the descriptor.)
+int accept(const TransportSocket& listener, Accepted& accepted);
+
+/// Is it to be tried again when the socket is ready?
+inline bool would_block(int error) noexcept {
+  return error == EAGAIN || error == EWOULDBLOCK || error == EINTR;
+}
+
+/// For send: a lost connection is an error, not a signal.
+#ifdef MSG_NOSIGNAL
+inline constexpr int no_signal = MSG_NOSIGNAL;
+#else
+inline constexpr int no_signal = 0;
+#endif
 
 /// Is the text a literal of the family (AF_INET, AF_INET6)? Zone indices ("%eth0") are none.
 bool is_literal(int family, std::string_view text) noexcept;

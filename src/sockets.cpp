@@ -80,6 +80,11 @@ std::string to_string(const Address& address, std::string_view separator) {
 
 // -- sockets
 
+Descriptor::Descriptor(NativeSocket number) : number_(number) {
+  if (number == static_cast<NativeSocket>(-1) || std::cmp_less(number, 0))
+    throw ValueError("Invalid file descriptor: " + std::to_string(static_cast<long long>(number)));
+}
+
 std::string to_string(const Socket& socket) {
   return (socket ? "<socket.socket " : "<socket.socket [closed] ") + socket.description() + '>';
 }

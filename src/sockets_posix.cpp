@@ -26,12 +26,6 @@ Result checked(Result result) {
   return result;
 }
 
-#ifdef MSG_NOSIGNAL
-constexpr int no_signal = MSG_NOSIGNAL;
-#else
-constexpr int no_signal = 0;
-#endif
-
 void set_close_on_exec(int handle) { checked(fcntl(handle, F_SETFD, FD_CLOEXEC)); }
 
 void set_non_blocking(int handle) {
@@ -111,6 +105,27 @@ int start_connect(NativeSocket socket, const SockAddr& address) noexcept {
   if (::connect(socket, address.data(), address.length()) == 0) return 0;
   // Interrupted, the attempt goes on by itself.
   return errno == EINTR ? EINPROGRESS : errno;
+}
+
+int accept(const TransportSocket& listener, Accepted& accepted) {
+  SockAddr address;
+#ifdef __linux__
+  const int descriptor = ::accept4(listener.fileno(), address.data(), &address.length(),
+                                   SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (descriptor < 0) return errno;
+  accepted.socket = Socket(descriptor, listener.family(), listener.type(), listener.proto());
+#else
+  const int descriptor = ::accept(listener.fileno(), address.data(), &address.length());
+  if (descriptor < 0) return errno;
+  try {
+    accepted.socket = Socket(descriptor);
+  } catch (const OSError& error) {
+    ::close(descriptor);
+    return error.errno_value();
+  }
+#endif
+  accepted.peer = to_address(address);
+  return 0;
 }
 
 // -- SocketBase

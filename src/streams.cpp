@@ -3,7 +3,6 @@
 #include <asyncio/detail/wait_list.hpp>
 #include <asyncio/event_loop.hpp>
 #include <asyncio/streams.hpp>
-#include <asyncio/transports.hpp>
 #include <span>
 
 namespace asyncio::inline v1 {
@@ -61,6 +60,14 @@ void StreamReaderState::wake() {
 StreamReaderState::StreamReaderState(Scheduler& loop, std::ptrdiff_t limit)
     : limit_(static_cast<std::size_t>(limit)), loop_(&loop) {
   if (limit <= 0) throw ValueError("Limit cannot be <= 0");
+}
+
+/// The last handle is gone. What remains is enough for a WeakReader to know.
+void StreamReaderState::expire() noexcept {
+  buffer_.clear();
+  exception_ = nullptr;
+  transport_ = nullptr;
+  release_weak();
 }
 
 void StreamReaderState::feed_data(BytesView data) {

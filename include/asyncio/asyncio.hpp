@@ -16,11 +16,13 @@
 #include <asyncio/handles.hpp>
 #include <asyncio/locks.hpp>
 #include <asyncio/logging.hpp>
+#include <asyncio/pipes.hpp>
 #include <asyncio/protocols.hpp>
 #include <asyncio/queues.hpp>
 #include <asyncio/runners.hpp>
 #include <asyncio/server.hpp>
 #include <asyncio/streams.hpp>
+#include <asyncio/subprocess.hpp>
 #include <asyncio/taskgroups.hpp>
 #include <asyncio/tasks.hpp>
 #include <asyncio/threads.hpp>

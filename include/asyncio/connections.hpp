@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
-// What create_connection, create_server, create_datagram_endpoint and getaddrinfo are told
-// (surface A10, A12).
+// What create_connection, create_server, their Unix kin, create_datagram_endpoint and getaddrinfo
+// are told (surface A10, A12).
 #pragma once
 
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -97,6 +98,8 @@ struct ConnectionOptions {
   std::optional<int> interleave{};
   /// Report every failure, in an ExceptionGroup.
   bool all_errors = false;
+  /// Of open_connection(), and not of create_connection(): the limit of its StreamReader.
+  std::optional<std::ptrdiff_t> limit{};
 };
 static_assert(detail::require_inline_options<ConnectionOptions>());
 
@@ -111,11 +114,14 @@ struct ServerOptions {
   std::optional<bool> reuse_port{};     ///< ValueError where the system cannot
   std::optional<bool> keep_alive{};     ///< SO_KEEPALIVE, which accepted connections inherit
   bool start_serving = true;            ///< false: bound, but connecting is refused
+  /// Of start_server(), and not of create_server(): the limit of its StreamReaders.
+  std::optional<std::ptrdiff_t> limit{};
 };
 static_assert(detail::require_inline_options<ServerOptions>());
 
-/// One end of a datagram endpoint: `{"127.0.0.1", 9999}`, or the path of a Unix socket. The text
-/// must live until the function that is given it returns.
+/// One end of a datagram endpoint: `{"127.0.0.1", 9999}`, or the path of a Unix socket. The empty
+/// host is loopback, or every interface with the flag AI_PASSIVE. The text must live until the
+/// function that is given it returns.
 class DatagramAddress {
  public:
   /// None.
@@ -162,5 +168,55 @@ struct DatagramOptions {
   Socket* sock = nullptr;
 };
 static_assert(detail::require_inline_options<DatagramOptions>());
+
+/// Where a Unix socket is: any text, or a std::filesystem::path. An abstract name (Linux) begins
+/// with a null byte; written as a literal, "\0name", it is not cut off there.
+class UnixPath {
+ public:
+  template <std::size_t Size>
+  UnixPath(const char (&literal)[Size])
+      : text_(Size > 1 && literal[0] == '\0' ? std::string_view(literal, Size - 1)
+                                             : std::string_view(literal)) {}
+  template <std::convertible_to<std::string_view> Text>
+  UnixPath(const Text& text) : text_(std::string_view(text)) {}
+  template <class Path>
+  requires requires(const Path& path) {
+    { path.native() } -> std::convertible_to<const std::string&>;
+  }
+  UnixPath(const Path& path) : text_(path.native()) {}
+
+  const std::string& text() const noexcept { return text_; }
+
+ private:
+  std::string text_;
+};
+
+/// Options of create_unix_connection.
+struct UnixConnectionOptions {
+  /// A connected Unix stream socket to adopt instead of connecting. Taken over at the call: the
+  /// object is closed afterwards.
+  Socket* sock = nullptr;
+};
+static_assert(detail::require_inline_options<UnixConnectionOptions>());
+
+/// Options of create_unix_server.
+struct UnixServerOptions {
+  /// A bound Unix stream socket to serve on. Taken over at the call: the object is closed
+  /// afterwards.
+  Socket* sock = nullptr;
+  int backlog = constants::backlog;
+  bool start_serving = true;   ///< false: bound, but connecting is refused
+  bool cleanup_socket = true;  ///< remove the file on close(), if it is still that of this socket
+};
+static_assert(detail::require_inline_options<UnixServerOptions>());
+
+/// Options of sendfile and sock_sendfile.
+struct SendfileOptions {
+  std::int64_t offset = 0;              ///< in the file, bytes
+  std::optional<std::int64_t> count{};  ///< bytes; default: up to the end of the file
+  /// Copy in the program when the kernel cannot; else SendfileNotAvailableError.
+  bool fallback = true;
+};
+static_assert(detail::require_inline_options<SendfileOptions>());
 
 }  // namespace asyncio::inline v1

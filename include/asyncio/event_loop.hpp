@@ -2,6 +2,8 @@
 // EventLoop: the facade. Every loop.xxx() of asyncio, delegating downwards.
 #pragma once
 
+#include <cstdint>
+#include <cstdio>
 #include <functional>
 #include <initializer_list>
 #include <memory>
@@ -15,10 +17,12 @@
 #include <asyncio/connections.hpp>
 #include <asyncio/exception_context.hpp>
 #include <asyncio/executors.hpp>
+#include <asyncio/pipes.hpp>
 #include <asyncio/protocols.hpp>
 #include <asyncio/scheduler.hpp>
 #include <asyncio/server.hpp>
 #include <asyncio/sockets.hpp>
+#include <asyncio/subprocess_options.hpp>
 #include <asyncio/tasks.hpp>
 #include <asyncio/transports.hpp>
 
@@ -53,8 +57,8 @@ static_assert(detail::require_inline_options<LoopOptions>());
 /// call_soon_threadsafe and run_coroutine_threadsafe may be called from another thread.
 ///
 /// close(), or the destructor, releases everything: tasks still pending are reported and their
-/// frames destroyed without running, connections are closed without a word to their protocols.
-/// Python: asyncio.EventLoop.
+/// frames destroyed without running, connections are closed without a word to their protocols,
+/// child processes are killed. Python: asyncio.EventLoop.
 class EventLoop {
  public:
   EventLoop() : EventLoop(LoopOptions{}) {}
@@ -106,11 +110,11 @@ class EventLoop {
   Handle call_soon(F&& callback, std::source_location where = std::source_location::current()) {
     return call_soon(CallbackOptions{.where = where}, std::forward<F>(callback));
   }
-  template <class F, class... Args>
-    requires(sizeof...(Args) != 0 && !std::same_as<std::remove_cvref_t<F>, CallbackOptions>)
-  Handle call_soon(F&& callback, Args&&... args) {
+  template <class F, class First, class... Args>
+    requires(!std::same_as<std::remove_cvref_t<F>, CallbackOptions>)
+  Handle call_soon(F&& callback, First&& first, Args&&... args) {
     return call_soon(CallbackOptions{.where = {}}, std::forward<F>(callback),
-                     std::forward<Args>(args)...);
+                     std::forward<First>(first), std::forward<Args>(args)...);
   }
   template <class F, class... Args>
   Handle call_soon(CallbackOptions options, F&& callback, Args&&... args) {
@@ -138,10 +142,10 @@ class EventLoop {
                          std::source_location where = std::source_location::current()) {
     return call_at(time() + delay, std::forward<F>(callback), where);
   }
-  template <class F, class... Args>
-    requires(sizeof...(Args) != 0)
-  TimerHandle call_later(Duration delay, F&& callback, Args&&... args) {
-    return call_at(time() + delay, std::forward<F>(callback), std::forward<Args>(args)...);
+  template <class F, class First, class... Args>
+  TimerHandle call_later(Duration delay, F&& callback, First&& first, Args&&... args) {
+    return call_at(time() + delay, std::forward<F>(callback), std::forward<First>(first),
+                   std::forward<Args>(args)...);
   }
   template <class F, class... Args>
   TimerHandle call_later(CallbackOptions options, Duration delay, F&& callback, Args&&... args) {
@@ -153,11 +157,10 @@ class EventLoop {
                       std::source_location where = std::source_location::current()) {
     return call_at(CallbackOptions{.where = where}, when, std::forward<F>(callback));
   }
-  template <class F, class... Args>
-    requires(sizeof...(Args) != 0)
-  TimerHandle call_at(TimePoint when, F&& callback, Args&&... args) {
+  template <class F, class First, class... Args>
+  TimerHandle call_at(TimePoint when, F&& callback, First&& first, Args&&... args) {
     return call_at(CallbackOptions{.where = {}}, when, std::forward<F>(callback),
-                   std::forward<Args>(args)...);
+                   std::forward<First>(first), std::forward<Args>(args)...);
   }
   template <class F, class... Args>
   TimerHandle call_at(CallbackOptions options, TimePoint when, F&& callback, Args&&... args) {
@@ -183,13 +186,13 @@ class EventLoop {
   auto create_task(F&& function, TaskOptions options = {}) {
     return create_task(detail::call_and_keep<std::decay_t<F>>(std::forward<F>(function)), options);
   }
-  template <class F, class... Args>
-    requires(sizeof...(Args) != 0) &&
-            detail::coroutine_function<std::decay_t<F>, std::decay_t<Args>...>
-  auto create_task(F&& function, Args&&... args) {
-    return create_task(detail::call_and_keep<std::decay_t<F>, std::decay_t<Args>...>(
-                           std::forward<F>(function), std::forward<Args>(args)...),
-                       {.where = {}});
+  template <class F, class First, class... Args>
+    requires detail::coroutine_function<std::decay_t<F>, std::decay_t<First>, std::decay_t<Args>...>
+  auto create_task(F&& function, First&& first, Args&&... args) {
+    return create_task(
+        detail::call_and_keep<std::decay_t<F>, std::decay_t<First>, std::decay_t<Args>...>(
+            std::forward<F>(function), std::forward<First>(first), std::forward<Args>(args)...),
+        {.where = {}});
   }
   /// Of any other awaitable, such as sleep(): a task that awaits it.
   template <Awaitable A>
@@ -238,6 +241,87 @@ class EventLoop {
   }
   /// Restores the default action. False if there was no handler.
   bool remove_signal_handler(int signal_number);
+
+  // -- descriptors (surface A13), POSIX
+
+  /// Calls f(args...) in each pass in which the descriptor is readable, at its end or broken, until
+  /// remove_reader(). Replaces what was there, which will not run any more (rule 123). The
+  /// descriptor stays the caller's, and must stay open until it is removed. RuntimeError "File
+  /// descriptor N is used by transport ..."; OSError if the system cannot wait for it, a
+  /// PermissionError for regular files.
+  template <class F, class... Args>
+  void add_reader(Descriptor descriptor, F&& callback, Args&&... args) {
+    add_watch(descriptor, detail::Readiness::readable,
+              scheduler().make_callback(bind<F, Args...>(std::forward<F>(callback),
+                                                         std::forward<Args>(args)...),
+                                        detail::capture_context()));
+  }
+  /// False if there was no reader.
+  bool remove_reader(Descriptor descriptor) {
+    return remove_watch(descriptor, detail::Readiness::readable);
+  }
+  /// The same for a descriptor that can be written to, or is broken.
+  template <class F, class... Args>
+  void add_writer(Descriptor descriptor, F&& callback, Args&&... args) {
+    add_watch(descriptor, detail::Readiness::writable,
+              scheduler().make_callback(bind<F, Args...>(std::forward<F>(callback),
+                                                         std::forward<Args>(args)...),
+                                        detail::capture_context()));
+  }
+  bool remove_writer(Descriptor descriptor) {
+    return remove_watch(descriptor, detail::Readiness::writable);
+  }
+
+  // -- sockets (surface A11): for those who need no transport
+  //
+  // `sock` is a Socket or a TransportSocket; it must stay open until the operation is done. Each
+  // tries at once, and completes then without a pass; else it waits for the socket. One operation at
+  // a time in each direction: of two the first never completes (rule 128). On cancel they stop, and
+  // what was received or accepted is not lost. Errors: OSError and its family; RuntimeError "File
+  // descriptor N is used by transport ..." if it has to wait; in debug mode ValueError "the socket
+  // must be non-blocking".
+
+  /// At most `size` bytes, as soon as there are any; none at the end of the stream.
+  Coroutine<Bytes> sock_recv(const detail::SocketBase& sock, std::size_t size);
+  /// How many bytes were received into the buffer, the caller's, which is used until then.
+  Coroutine<std::size_t> sock_recv_into(const detail::SocketBase& sock, MutableBytes buffer);
+  /// A datagram, at most `size` bytes of it, and its sender; no address if the socket is connected
+  /// for good.
+  Coroutine<std::pair<Bytes, Address>> sock_recvfrom(const detail::SocketBase& sock,
+                                                     std::size_t size);
+  /// The same into the first `size` bytes of the buffer, all of it if that is 0. ValueError "nbytes
+  /// is greater than the length of the buffer".
+  Coroutine<std::pair<std::size_t, Address>> sock_recvfrom_into(const detail::SocketBase& sock,
+                                                                MutableBytes buffer,
+                                                                std::size_t size = 0);
+  /// Completes when the system has taken all of the data, which must live until then. After an error
+  /// or a cancellation any part of it may have been sent.
+  Coroutine<> sock_sendall(const detail::SocketBase& sock, BytesView data);
+  /// Sends a datagram; how many bytes it had. The data must live until then. A name is resolved.
+  Coroutine<std::size_t> sock_sendto(const detail::SocketBase& sock, BytesView data,
+                                     const Address& address);
+  /// Completes when the connection stands. A name is resolved, and its first address tried. OSError
+  /// "Connect call failed ADDRESS", gaierror. After a cancellation the connection may still be made.
+  Coroutine<> sock_connect(const detail::SocketBase& sock, const Address& address);
+  /// A connection to the listening socket, and the address of its other end.
+  Coroutine<std::pair<Socket, Address>> sock_accept(const detail::SocketBase& sock);
+
+  // -- files to sockets (rules 200-202), POSIX
+
+  /// Sends a file, or a part of it, behind what was written to the transport before; how many bytes.
+  /// The kernel copies regular files; others, such as pipes, are read in the default executor.
+  /// Reading from the transport is paused meanwhile, and write() refused. However it ends, the file
+  /// then stands behind what was sent. The file is the caller's, open until this is done, and after a
+  /// cancellation until the default executor is; cancelling leaves the transport as it was, with a
+  /// part of the file sent.
+  /// Errors: OSError and its family, ConnectionError when the connection is lost; RuntimeError
+  /// "Transport is closing", "sendfile is not supported for transport ...";
+  /// SendfileNotAvailableError without fallback; ValueError for a bad offset or count.
+  Coroutine<std::uint64_t> sendfile(std::shared_ptr<Transport> transport, std::FILE* file,
+                                    SendfileOptions options = {});
+  /// The same to a stream socket; see sock_sendall.
+  Coroutine<std::uint64_t> sock_sendfile(const detail::SocketBase& sock, std::FILE* file,
+                                         SendfileOptions options = {});
 
   // -- errors (surface A16)
 
@@ -341,6 +425,52 @@ class EventLoop {
     return create_server([] { return std::make_shared<P>(); }, host, port, options);
   }
 
+  /// create_connection to the Unix socket at `path`. Errors: OSError and its family, ValueError
+  /// "path and sock can not be specified at the same time". POSIX.
+  template <class Factory>
+  auto create_unix_connection(Factory&& factory, const UnixPath& path,
+                              UnixConnectionOptions options = {}) {
+    static_assert(detail::require_inline_callable<Factory>());
+    using P = protocol_of<Factory>;
+    return as_protocol<P>(
+        connect_unix(ProtocolFactory(std::forward<Factory>(factory)), &path, options));
+  }
+  /// Adopts a connected socket: {.sock = &socket}. The socket is taken over, also on failure.
+  template <class Factory>
+  auto create_unix_connection(Factory&& factory, UnixConnectionOptions options) {
+    static_assert(detail::require_inline_callable<Factory>());
+    using P = protocol_of<Factory>;
+    return as_protocol<P>(
+        connect_unix(ProtocolFactory(std::forward<Factory>(factory)), nullptr, options));
+  }
+  template <std::derived_from<BaseProtocol> P>
+  auto create_unix_connection(const UnixPath& path, UnixConnectionOptions options = {}) {
+    return create_unix_connection([] { return std::make_shared<P>(); }, path, options);
+  }
+
+  /// Listens on a Unix socket that it makes at `path`, where it first removes a socket that was
+  /// left behind. The server removes its own when it closes (cleanup_socket). Errors: OSError and
+  /// its family, "Address PATH is already in use" if there is anything else than a socket;
+  /// ValueError "path and sock can not be specified at the same time" (rule 170). POSIX.
+  template <class Factory>
+  Coroutine<Server> create_unix_server(Factory&& factory, const UnixPath& path,
+                                       UnixServerOptions options = {}) {
+    static_assert(detail::require_inline_callable<Factory>());
+    static_assert(std::derived_from<protocol_of<Factory>, BaseProtocol>);
+    return listen_unix(ProtocolFactory(std::forward<Factory>(factory)), &path, options);
+  }
+  /// Serves on a socket that is bound: {.sock = &socket}. The socket is taken over.
+  template <class Factory>
+  Coroutine<Server> create_unix_server(Factory&& factory, UnixServerOptions options) {
+    static_assert(detail::require_inline_callable<Factory>());
+    static_assert(std::derived_from<protocol_of<Factory>, BaseProtocol>);
+    return listen_unix(ProtocolFactory(std::forward<Factory>(factory)), nullptr, options);
+  }
+  template <std::derived_from<BaseProtocol> P>
+  Coroutine<Server> create_unix_server(const UnixPath& path, UnixServerOptions options = {}) {
+    return create_unix_server([] { return std::make_shared<P>(); }, path, options);
+  }
+
   /// Makes transport and protocol for a connection that was accepted elsewhere.
   template <class Factory>
   auto connect_accepted_socket(Factory&& factory, Socket sock) {
@@ -367,6 +497,74 @@ class EventLoop {
     return create_datagram_endpoint([] { return std::make_shared<P>(); }, options);
   }
 
+  // -- pipes (surface A10), POSIX
+
+  /// Makes a transport that reads from the descriptor, which is one end of a pipe, a socket or a
+  /// character device (ValueError else); both are returned, the protocol with the factory's own
+  /// type, a Protocol. The descriptor is taken over, also on failure, and made non-blocking.
+  /// Completes when connection_made was called. Cancelling closes the transport.
+  ///
+  /// At the end eof_received comes, whose answer does not matter, and then connection_lost. What
+  /// data_received throws is reported, and reading goes on. The transport that connection_made is
+  /// given cannot write: NotImplementedError.
+  template <class Factory>
+  auto connect_read_pipe(Factory&& factory, FileDescriptor pipe) {
+    static_assert(detail::require_inline_callable<Factory>());
+    using P = protocol_of<Factory>;
+    return as_protocol<P>(
+        open_read_pipe(ProtocolFactory(std::forward<Factory>(factory)), std::move(pipe)));
+  }
+  /// The same for writing. The protocol is a Protocol or BufferedProtocol, of which
+  /// connection_made, pause_writing, resume_writing and connection_lost are called: resume_writing
+  /// when the buffer is empty, connection_lost also when the reader has closed its end, with
+  /// BrokenPipeError if data was waiting. write_eof() is close(); what is written from then on is dropped.
+  template <class Factory>
+  auto connect_write_pipe(Factory&& factory, FileDescriptor pipe) {
+    static_assert(detail::require_inline_callable<Factory>());
+    using P = protocol_of<Factory>;
+    return as_protocol<P>(
+        open_write_pipe(ProtocolFactory(std::forward<Factory>(factory)), std::move(pipe)));
+  }
+
+  // -- child processes (surface A21), POSIX; create_subprocess_exec is easier to use
+
+  /// Starts a program with a transport and a SubprocessProtocol; both are returned, the protocol
+  /// with the factory's own type. The program's name and arguments are texts, the last argument may
+  /// be the options:
+  ///   loop.subprocess_exec(factory, "sort", "-r", SubprocessOptions{.stderr = subprocess::STDOUT})
+  /// stdin, stdout and stderr are pipes unless the options say something else. No shell is
+  /// involved; a name without a slash is looked for in PATH.
+  ///
+  /// The program runs when the call has made its first step; it completes when connection_made is
+  /// about to be called. Cancelling kills the child, and waits until it has ended. Errors: an
+  /// OSError as exec has it (FileNotFoundError, PermissionError), with the name of the program, or
+  /// of options.cwd; ValueError "embedded null byte", "STDOUT can only be used for stderr".
+  template <class Factory, detail::command_part... Parts>
+  auto subprocess_exec(Factory&& factory, std::string_view program, const Parts&... parts) {
+    detail::Command command = detail::make_command(program, parts...);
+    return subprocess_exec(std::forward<Factory>(factory), std::move(command.arguments),
+                           command.options);
+  }
+  /// The same; the first argument is the program.
+  template <class Factory>
+  auto subprocess_exec(Factory&& factory, std::vector<std::string> arguments,
+                       SubprocessOptions options = {}) {
+    static_assert(detail::require_inline_callable<Factory>());
+    using P = protocol_of<Factory>;
+    static_assert(std::derived_from<P, SubprocessProtocol>);
+    return as_protocol<P>(start_child(ProtocolFactory(std::forward<Factory>(factory)),
+                                      std::move(arguments), options));
+  }
+  /// Has /bin/sh do the command, which must not be put together from what others have written.
+  template <class Factory>
+  auto subprocess_shell(Factory&& factory, std::string_view cmd, SubprocessOptions options = {}) {
+    static_assert(detail::require_inline_callable<Factory>());
+    using P = protocol_of<Factory>;
+    static_assert(std::derived_from<P, SubprocessProtocol>);
+    return as_protocol<P>(
+        start_shell(ProtocolFactory(std::forward<Factory>(factory)), cmd, options));
+  }
+
   // -- beneath
 
   /// The context that this loop drives, or whose guest it is.
@@ -384,13 +582,14 @@ class EventLoop {
  private:
   template <class Factory>
   using protocol_of = typename std::invoke_result_t<Factory&>::element_type;
-  using AnyConnection = std::pair<std::shared_ptr<Transport>, std::shared_ptr<BaseProtocol>>;
-  using AnyDatagramEndpoint =
-      std::pair<std::shared_ptr<DatagramTransport>, std::shared_ptr<BaseProtocol>>;
+  template <class T>
+  using ConnectionOf = std::pair<std::shared_ptr<T>, std::shared_ptr<BaseProtocol>>;
+  using AnyConnection = ConnectionOf<Transport>;
+  using AnyDatagramEndpoint = ConnectionOf<DatagramTransport>;
 
   template <class P, class T>
   static Coroutine<std::pair<std::shared_ptr<T>, std::shared_ptr<P>>> as_protocol(
-      Coroutine<std::pair<std::shared_ptr<T>, std::shared_ptr<BaseProtocol>>> connection) {
+      Coroutine<ConnectionOf<T>> connection) {
     auto [transport, protocol] = co_await std::move(connection);
     co_return std::pair(std::move(transport), std::static_pointer_cast<P>(std::move(protocol)));
   }
@@ -417,6 +616,9 @@ class EventLoop {
   void run_until_done(detail::FutureBase& future, bool new_task);
   Handle push_threadsafe(detail::Ref<detail::HandleNode> node);
   void add_signal_callback(int signal_number, detail::Ref<detail::HandleNode> callback);
+  void add_watch(Descriptor descriptor, detail::Readiness readiness,
+                 detail::Ref<detail::HandleNode> callback);
+  bool remove_watch(Descriptor descriptor, detail::Readiness readiness);
   Coroutine<AnyConnection> connect(ProtocolFactory factory, std::string host, Port port,
                                    ConnectionOptions options);
   Coroutine<Server> listen(ProtocolFactory factory, std::vector<std::string> hosts, Port port,
@@ -424,6 +626,20 @@ class EventLoop {
   Coroutine<AnyConnection> adopt_accepted(ProtocolFactory factory, Socket sock);
   Coroutine<AnyDatagramEndpoint> open_datagram_endpoint(ProtocolFactory factory,
                                                         DatagramOptions options);
+  Coroutine<AnyConnection> connect_unix(ProtocolFactory factory, const UnixPath* path,
+                                        UnixConnectionOptions options);
+  Coroutine<Server> listen_unix(ProtocolFactory factory, const UnixPath* path,
+                                UnixServerOptions options);
+  Coroutine<ConnectionOf<SubprocessTransport>> start_child(ProtocolFactory factory,
+                                                           std::vector<std::string> arguments,
+                                                           const SubprocessOptions& options);
+  Coroutine<ConnectionOf<SubprocessTransport>> start_shell(ProtocolFactory factory,
+                                                           std::string_view cmd,
+                                                           const SubprocessOptions& options);
+  Coroutine<ConnectionOf<ReadTransport>> open_read_pipe(ProtocolFactory factory,
+                                                        FileDescriptor pipe);
+  Coroutine<ConnectionOf<WriteTransport>> open_write_pipe(ProtocolFactory factory,
+                                                          FileDescriptor pipe);
 
   detail::Ref<detail::Scheduler> scheduler_;
 };

@@ -32,10 +32,10 @@ namespace asyncio::inline v1 {
 
 class Address;
 class DatagramTransport;
+class SubprocessTransport;
 class Transport;
 
-/// What all protocols have in common. A program derives from Protocol, BufferedProtocol or
-/// DatagramProtocol.
+/// What all protocols have in common. A program derives from one of the classes below.
 /// Python: asyncio.BaseProtocol.
 class BaseProtocol {
  public:
@@ -114,6 +114,30 @@ class DatagramProtocol : public BaseProtocol {
 
  protected:
   DatagramProtocol() = default;
+};
+
+/// A protocol for a child process and its pipes. Python: asyncio.SubprocessProtocol.
+///
+///   connection_made -> (pipe_data_received | pipe_connection_lost | process_exited)* ->
+///   connection_lost
+///
+/// process_exited may come before the last data: whatever the child wrote is in the pipe, and its
+/// own children may go on writing. connection_lost comes when the child has ended and every pipe is
+/// lost. pause_writing and resume_writing are those of the child's stdin.
+class SubprocessProtocol : public BaseProtocol {
+ public:
+  /// Called once, first, when all pipes are open.
+  virtual void connection_made(std::shared_ptr<SubprocessTransport> /*transport*/) {}
+  /// The child wrote to its stdout (1) or stderr (2). The view is valid during the call.
+  virtual void pipe_data_received(int /*fd*/, BytesView /*data*/) {}
+  /// The pipe to the child's stdin (0), or from its stdout (1) or stderr (2), was closed, by the
+  /// child or by us.
+  virtual void pipe_connection_lost(int /*fd*/, std::exception_ptr /*error*/) {}
+  /// The child has ended; the transport's get_returncode() tells how.
+  virtual void process_exited() {}
+
+ protected:
+  SubprocessProtocol() = default;
 };
 
 /// Makes the protocol of a new connection.

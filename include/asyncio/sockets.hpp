@@ -5,6 +5,7 @@
 #pragma once
 
 #include <compare>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -83,7 +84,33 @@ struct AddressInfo {
 
 class Socket;
 
+/// What add_reader and add_writer watch: a descriptor, or anything that has one: a Socket, a
+/// TransportSocket, an object of Asio. A view, it owns nothing. ValueError if it is negative, as of
+/// what is closed.
+class Descriptor {
+ public:
+  Descriptor(NativeSocket number);
+  template <class S>
+  requires requires(const S& socket) {
+    { socket.fileno() } -> std::convertible_to<NativeSocket>;
+  }
+  Descriptor(const S& socket) : Descriptor(NativeSocket(socket.fileno())) {}
+  template <class S>
+  requires requires(S& object) {
+    { object.native_handle() } -> std::convertible_to<NativeSocket>;
+  }
+  Descriptor(S& object) : Descriptor(NativeSocket(object.native_handle())) {}
+
+  NativeSocket number() const noexcept { return number_; }
+
+ private:
+  NativeSocket number_;
+};
+
 namespace detail {
+
+/// What a descriptor may be watched for.
+enum class Readiness : std::uint8_t { readable, writable };
 
 /// What can be done with a socket whoever owns it. Failures are OSErrors, of its family by errno;
 /// of a closed socket always EBADF.

@@ -1,27 +1,47 @@
 // SPDX-License-Identifier: BSL-1.0
-// Streams: connections read by coroutines (surface A18, rules 203-210, 217).
+// Streams: connections that coroutines read and write (surface A18, rules 203-217).
+//
+//   asyncio::Coroutine<> echo(asyncio::StreamReader reader, asyncio::StreamWriter writer) {
+//     while (auto line = co_await reader.next_line()) {
+//       writer.write(*line);
+//       co_await writer.drain();
+//     }
+//     writer.close();
+//   }
+//   ...
+//   asyncio::Server server = co_await asyncio::start_server(echo, "localhost", 8888);
+//   auto [reader, writer] = co_await asyncio::open_connection("localhost", 8888);
 #pragma once
 
+#include <any>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <functional>
+#include <initializer_list>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include <asyncio/bytes.hpp>
+#include <asyncio/connections.hpp>
 #include <asyncio/constants.hpp>
 #include <asyncio/coroutine.hpp>
 #include <asyncio/detail/stream_buffer.hpp>
+#include <asyncio/protocols.hpp>
 #include <asyncio/scheduler.hpp>
+#include <asyncio/server.hpp>
+#include <asyncio/tasks.hpp>
+#include <asyncio/transports.hpp>
 
 namespace asyncio::inline v1 {
 
 class EventLoop;
-class ReadTransport;
 
 namespace detail {
 
@@ -37,9 +57,8 @@ class StreamReaderState final : public Pooled {
 
   void add_ref() noexcept { ++references_; }
   void release() noexcept {
-    if (--references_ == 0) delete this;
+    if (--references_ == 0) expire();
   }
-
   void feed_data(BytesView data);
   void feed_eof();
   void set_exception(std::exception_ptr error);
@@ -68,12 +87,18 @@ class StreamReaderState final : public Pooled {
 
  private:
   friend class DataAwaiter;
+  friend class WeakReader;
   ~StreamReaderState() = default;
+  void expire() noexcept;
+  void release_weak() noexcept {
+    if (--weak_references_ == 0) delete this;
+  }
   void wake();
   void resume_if_drained();
   void resume();
 
   std::uint32_t references_ = 1;
+  std::uint32_t weak_references_ = 1;  // all those above are one of these
   bool eof_ = false;
   bool paused_ = false;
   const std::size_t limit_;
@@ -82,6 +107,29 @@ class StreamReaderState final : public Pooled {
   Waiter* waiter_ = nullptr;  // of the task that waits; owned by its DataAwaiter
   std::exception_ptr exception_;
   std::shared_ptr<ReadTransport> transport_;
+};
+
+/// Knows a reader without keeping it (rule 216).
+class WeakReader {
+ public:
+  WeakReader() noexcept = default;
+  explicit WeakReader(StreamReaderState& reader) noexcept : reader_(&reader) {
+    ++reader.weak_references_;
+  }
+  WeakReader(const WeakReader&) = delete;
+  WeakReader& operator=(const WeakReader&) = delete;
+  ~WeakReader() { reset(); }
+
+  /// Null once the last handle is gone.
+  Ref<StreamReaderState> lock() const noexcept {
+    return Ref<StreamReaderState>(reader_ && reader_->references_ != 0 ? reader_ : nullptr);
+  }
+  void reset() noexcept {
+    if (StreamReaderState* const reader = std::exchange(reader_, nullptr)) reader->release_weak();
+  }
+
+ private:
+  StreamReaderState* reader_ = nullptr;
 };
 
 }  // namespace detail
@@ -107,6 +155,8 @@ class StreamReader {
   /// "Limit cannot be <= 0".
   explicit StreamReader(std::ptrdiff_t limit = constants::stream_limit);
   explicit StreamReader(EventLoop& loop, std::ptrdiff_t limit = constants::stream_limit);
+  explicit StreamReader(detail::Ref<detail::StreamReaderState> state) noexcept
+      : state_(std::move(state)) {}
 
   // -- reading
 
@@ -166,5 +216,344 @@ class StreamReader {
  private:
   detail::Ref<detail::StreamReaderState> state_;
 };
+
+// -- writing
+
+/// What a StreamWriter needs of its connection's protocol: whether writing is paused, and when the
+/// connection is gone. A base for protocols of every kind, which forward pause_writing(),
+/// resume_writing() and connection_lost() to it. The loop's thread only.
+/// Python: asyncio.streams.FlowControlMixin.
+class FlowControlMixin {
+ public:
+  FlowControlMixin(const FlowControlMixin&) = delete;
+  FlowControlMixin& operator=(const FlowControlMixin&) = delete;
+
+  void pause_writing();
+  void resume_writing();
+  void connection_lost(const std::exception_ptr& error);
+
+  /// Neither paused nor lost: drain_helper() has nothing to wait for.
+  bool may_write() const noexcept { return !paused_ && !lost_; }
+  /// Completes at once unless writing is paused, else when it is resumed. If the connection is lost
+  /// meanwhile, it ends with what it was lost by, if anything; if it was lost before,
+  /// ConnectionResetError "Connection lost". Any number may wait. Cancelling one touches nothing
+  /// else. The protocol must outlive it. Python: _drain_helper.
+  Coroutine<> drain_helper();
+  /// Done when the connection is gone; what wait_closed() waits for. Python: _get_close_waiter.
+  virtual Future<> get_close_waiter() = 0;
+
+ protected:
+  /// By default of the running loop, else of the thread's current one.
+  explicit FlowControlMixin(detail::Scheduler& loop = detail::default_scheduler()) : loop_(&loop) {}
+  explicit FlowControlMixin(EventLoop& loop);
+  virtual ~FlowControlMixin() = default;
+
+  detail::Scheduler& loop() const noexcept { return *loop_; }
+
+ private:
+  void log_debug(const char* event) const;
+
+  const detail::Ref<detail::Scheduler> loop_;
+  bool paused_ = false;
+  bool lost_ = false;
+  std::vector<Future<>> drains_;  // those that wait
+};
+
+namespace detail {
+
+/// What the handles of a writer share.
+class StreamWriterState final : public Pooled {
+ public:
+  StreamWriterState(std::shared_ptr<WriteTransport> transport,
+                    std::shared_ptr<FlowControlMixin> protocol, Ref<StreamReaderState> reader,
+                    Scheduler& loop) noexcept
+      : loop_(&loop),
+        transport_(std::move(transport)),
+        protocol_(std::move(protocol)),
+        reader_(std::move(reader)) {}
+  StreamWriterState(const StreamWriterState&) = delete;
+  StreamWriterState& operator=(const StreamWriterState&) = delete;
+
+  void add_ref() noexcept { ++references_; }
+  void release() noexcept {
+    if (--references_ == 0) delete this;
+  }
+
+  const std::shared_ptr<WriteTransport>& transport() const noexcept { return transport_; }
+  FlowControlMixin& protocol() const noexcept { return *protocol_; }
+  /// Null if there is none.
+  const Ref<StreamReaderState>& reader() const noexcept { return reader_; }
+  std::string repr() const;
+
+ private:
+  ~StreamWriterState();
+
+  std::uint32_t references_ = 1;
+  const Ref<Scheduler> loop_;
+  const std::shared_ptr<WriteTransport> transport_;
+  const std::shared_ptr<FlowControlMixin> protocol_;
+  const Ref<StreamReaderState> reader_;
+};
+
+}  // namespace detail
+
+/// The sending end of a connection. A handle: copies are the same writer. The loop's thread only.
+///
+/// The last handle closes a connection that was not closed, with a warning on the logger "asyncio":
+/// "unclosed <StreamWriter ...>"; so keep the writer for as long as you read. A loop that is closed
+/// first closes its connections without a warning. Python: asyncio.StreamWriter.
+class StreamWriter {
+ public:
+  /// For a transport and a protocol made by hand; the writer keeps all three. A reader makes
+  /// drain() throw what reading failed with.
+  StreamWriter(std::shared_ptr<WriteTransport> transport,
+               std::shared_ptr<FlowControlMixin> protocol, std::optional<StreamReader> reader,
+               EventLoop& loop);
+  explicit StreamWriter(detail::Ref<detail::StreamWriterState> state) noexcept
+      : state_(std::move(state)) {}
+
+  /// What these do, and when they throw: see WriteTransport.
+  const std::shared_ptr<WriteTransport>& transport() const noexcept { return state_->transport(); }
+  void write(BytesView data) const { transport()->write(data); }
+  void writelines(std::initializer_list<BytesView> lines) const { transport()->writelines(lines); }
+  template <class Lines>
+  void writelines(const Lines& lines) const {
+    transport()->writelines(lines);
+  }
+  void write_eof() const { transport()->write_eof(); }
+  bool can_write_eof() const { return transport()->can_write_eof(); }
+  void close() const { transport()->close(); }
+  bool is_closing() const { return transport()->is_closing(); }
+  std::any get_extra_info(std::string_view name) const { return transport()->get_extra_info(name); }
+  template <class T>
+  T get_extra_info(ExtraInfoKey<T> key, T fallback = T()) const {
+    return transport()->get_extra_info(key, std::move(fallback));
+  }
+
+  /// Waits while too much is buffered: from the transport's pause_writing() to its
+  /// resume_writing(). Without yielding if writing is not paused; if the transport is closing, it
+  /// yields once first. Any number of tasks may wait; cancelling one touches nothing else. Throws
+  /// what reading has failed with (the reader's exception()), what the connection is lost by while
+  /// it waits, or ConnectionResetError "Connection lost" after that.
+  Coroutine<> drain() const;
+  /// Completes when the connection is gone, at once if it is; throws what it was lost by. Does not
+  /// close it. Any number of tasks may wait. On cancel all of them are cancelled, and so is every
+  /// later wait_closed(), as in Python: to give up waiting, use shield().
+  Coroutine<> wait_closed() const;
+
+  const detail::Ref<detail::StreamWriterState>& state() const noexcept { return state_; }
+  friend bool operator==(const StreamWriter&, const StreamWriter&) = default;
+  /// Python's repr: "<StreamWriter transport=<...> reader=<StreamReader ...>>".
+  friend std::string to_string(const StreamWriter& writer) { return writer.state_->repr(); }
+
+ private:
+  detail::Ref<detail::StreamWriterState> state_;
+};
+
+// -- connections
+
+/// What a server calls for each connection: a function of (StreamReader, StreamWriter), or a
+/// coroutine function, of which a task is made. Callable and arguments are kept for as long as the
+/// task runs; it may take them by value or by reference.
+class ClientConnected {
+ public:
+  /// A task that was made.
+  struct Handler {
+    AnyTask task;
+    /// If the task failed, its frame: Python's traceback keeps it, too, so that the writer is not
+    /// dropped before the failure was reported.
+    std::shared_ptr<void> failed;
+  };
+
+  /// Stands for none.
+  ClientConnected() noexcept = default;
+  template <class F>
+  requires(!std::same_as<std::remove_cvref_t<F>, ClientConnected>) ClientConnected(F&& function)
+      : callback_(std::make_shared<CallbackOf<std::decay_t<F>>>(std::forward<F>(function))) {}
+
+  explicit operator bool() const noexcept { return callback_ != nullptr; }
+  /// Nothing if it is a plain function.
+  std::optional<Handler> operator()(detail::Scheduler& loop, StreamReader reader,
+                                    StreamWriter writer) const {
+    return callback_->call(callback_, loop, Ends(std::move(reader), std::move(writer)));
+  }
+
+ private:
+  using Ends = std::pair<StreamReader, StreamWriter>;
+
+  class Callback {
+   public:
+    virtual ~Callback() = default;
+    virtual std::optional<Handler> call(const std::shared_ptr<Callback>& self,
+                                        detail::Scheduler& loop, Ends ends) = 0;
+  };
+
+  /// A coroutine and all that it may refer to.
+  template <class T>
+  class Call {
+   public:
+    Call(std::shared_ptr<Callback> callback, Ends ends)
+        : callback_(std::move(callback)), ends_(std::move(ends)) {}
+
+    Ends& ends() noexcept { return *ends_; }
+    void keep(Coroutine<T> coroutine) { frame_ = std::move(coroutine).release(); }
+
+    static Coroutine<> run(std::shared_ptr<Call> call) { co_await Awaiter(*call); }
+
+   private:
+    class Awaiter {
+     public:
+      explicit Awaiter(Call& call) noexcept : call_(call) {}
+      bool await_ready() const noexcept { return false; }
+      template <std::derived_from<detail::Frame> P>
+      void await_suspend(std::coroutine_handle<P> caller) const noexcept {
+        call_.frame_->enter(caller.promise(), call_.frame_);
+      }
+      void await_resume() const {
+        static_cast<void>(call_.frame_->take_result());
+        call_.frame_.reset();
+        call_.ends_.reset();
+      }
+
+     private:
+      Call& call_;
+    };
+
+    const std::shared_ptr<Callback> callback_;
+    std::optional<Ends> ends_;
+    detail::FrameOwner<T> frame_;
+  };
+
+  template <class F>
+  class CallbackOf final : public Callback {
+   public:
+    template <class G>
+    explicit CallbackOf(G&& function) : function_(std::forward<G>(function)) {}
+
+   private:
+    std::optional<Handler> call(const std::shared_ptr<Callback>& self, detail::Scheduler& loop,
+                                Ends ends) override {
+      using Result = decltype(invoke(ends));
+      if constexpr (detail::a_coroutine<Result>) {
+        using CallOfThis = Call<typename Result::value_type>;
+        const auto call = std::make_shared<CallOfThis>(self, std::move(ends));
+        call->keep(invoke(call->ends()));
+        return Handler{detail::create_task(loop, CallOfThis::run(call)), call};
+      } else {
+        invoke(ends);
+        return std::nullopt;
+      }
+    }
+    // A parameter that is a value takes the handle over: dropping it there closes the connection.
+    decltype(auto) invoke(Ends& ends) {
+      auto& [reader, writer] = ends;
+      if constexpr (std::invocable<F&, StreamReader, StreamWriter>) {
+        return std::invoke(function_, std::move(reader), std::move(writer));
+      } else {
+        static_assert(std::invocable<F&, StreamReader&, StreamWriter&>,
+                      "asyncio: client_connected_cb is called with a StreamReader and a "
+                      "StreamWriter");
+        return std::invoke(function_, reader, writer);
+      }
+    }
+
+    F function_;
+  };
+
+  std::shared_ptr<Callback> callback_;
+};
+
+/// The protocol between a transport and a reader: for create_connection, create_server and their
+/// like, when open_connection and start_server are not enough. It knows the reader without keeping
+/// it: what comes when the last handle is gone is dropped. Made by make_shared.
+///
+///   asyncio::StreamReader reader;
+///   auto protocol = std::make_shared<asyncio::StreamReaderProtocol>(reader);
+///   auto factory = [&] { return protocol; };
+///   auto [transport, _] = co_await loop.create_connection(factory, "localhost", 8888);
+///   asyncio::StreamWriter writer(transport, protocol, reader, loop);
+///
+/// Python: asyncio.StreamReaderProtocol.
+class StreamReaderProtocol : public Protocol,
+                             public FlowControlMixin,
+                             public std::enable_shared_from_this<StreamReaderProtocol> {
+ public:
+  /// Of the running loop, else of the thread's current one. `client_connected_cb` is called when
+  /// the connection is made, with the reader, which is kept until then, and a new writer. If it
+  /// made a task, and this is cancelled or fails, the transport is closed; a failure is reported:
+  /// "Unhandled exception in client_connected_cb".
+  explicit StreamReaderProtocol(const StreamReader& reader,
+                                ClientConnected client_connected_cb = {});
+  StreamReaderProtocol(EventLoop& loop, const StreamReader& reader,
+                       ClientConnected client_connected_cb = {});
+
+  void connection_made(std::shared_ptr<Transport> transport) override;
+  void data_received(BytesView data) override;
+  bool eof_received() override;
+  void connection_lost(std::exception_ptr error) override;
+  void pause_writing() override { FlowControlMixin::pause_writing(); }
+  void resume_writing() override { FlowControlMixin::resume_writing(); }
+  Future<> get_close_waiter() override { return closed_; }
+
+ private:
+  StreamReaderProtocol(detail::Scheduler& loop, const StreamReader& reader,
+                       ClientConnected client_connected_cb);
+
+  detail::WeakReader reader_;
+  detail::Ref<detail::StreamReaderState> strong_reader_;  // until the connection is made
+  const ClientConnected client_connected_;
+  const Future<> closed_;
+  bool over_ssl_ = false;
+};
+
+/// Connects in the loop that runs when it is awaited: EventLoop::create_connection, of which it has
+/// the options, errors and times, with the two ends of a stream for a result. The reader's limit is
+/// {.limit = ...}; ValueError "Limit cannot be <= 0". Cancelling closes whatever was opened.
+/// Python: asyncio.open_connection.
+Coroutine<std::pair<StreamReader, StreamWriter>> open_connection(std::string_view host,
+                                                                 const Port& port,
+                                                                 ConnectionOptions options = {});
+/// Adopts a connected socket: {.sock = &socket}. The socket is taken over, also on failure.
+Coroutine<std::pair<StreamReader, StreamWriter>> open_connection(ConnectionOptions options);
+
+namespace detail {
+Coroutine<Server> start_server(ClientConnected client_connected_cb, std::vector<std::string> hosts,
+                               const Port& port, ServerOptions options);
+}
+
+/// Listens in the loop that runs when it is awaited: EventLoop::create_server, of which it has the
+/// options and errors. For each connection `client_connected_cb(StreamReader, StreamWriter)` is
+/// called, which may be a plain function, or a coroutine function: then a task is made of it; see
+/// StreamReaderProtocol. It must see to it that the writer is closed. Python: asyncio.start_server.
+template <class F>
+Coroutine<Server> start_server(F&& client_connected_cb, std::string_view host, const Port& port,
+                               ServerOptions options = {}) {
+  static_assert(detail::require_inline_callable<F>());
+  return detail::start_server(std::forward<F>(client_connected_cb), {std::string(host)}, port,
+                              options);
+}
+template <class F>
+Coroutine<Server> start_server(F&& client_connected_cb, std::vector<std::string> hosts,
+                               const Port& port, ServerOptions options = {}) {
+  static_assert(detail::require_inline_callable<F>());
+  return detail::start_server(std::forward<F>(client_connected_cb), std::move(hosts), port,
+                              options);
+}
+/// {"127.0.0.1", "::1"}; to be written outside of an awaiting statement on g++ 12, which refuses
+/// it.
+template <class F>
+Coroutine<Server> start_server(F&& client_connected_cb,
+                               std::initializer_list<std::string_view> hosts, const Port& port,
+                               ServerOptions options = {}) {
+  static_assert(detail::require_inline_callable<F>());
+  return detail::start_server(std::forward<F>(client_connected_cb),
+                              std::vector<std::string>(hosts.begin(), hosts.end()), port, options);
+}
+/// Serves on a socket that is bound: {.sock = &socket}. The socket is taken over.
+template <class F>
+Coroutine<Server> start_server(F&& client_connected_cb, ServerOptions options) {
+  static_assert(detail::require_inline_callable<F>());
+  return detail::start_server(std::forward<F>(client_connected_cb), {}, Port(), options);
+}
 
 }  // namespace asyncio::inline v1

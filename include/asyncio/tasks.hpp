@@ -447,13 +447,12 @@ auto create_task(F&& function, TaskOptions options = {}) {
   return asyncio::create_task(detail::call_and_keep<std::decay_t<F>>(std::forward<F>(function)),
                               options);
 }
-template <class F, class... Args>
-  requires(sizeof...(Args) != 0) &&
-          detail::coroutine_function<std::decay_t<F>, std::decay_t<Args>...>
-auto create_task(F&& function, Args&&... args) {
+template <class F, class First, class... Args>
+  requires detail::coroutine_function<std::decay_t<F>, std::decay_t<First>, std::decay_t<Args>...>
+auto create_task(F&& function, First&& first, Args&&... args) {
   return asyncio::create_task(
-      detail::call_and_keep<std::decay_t<F>, std::decay_t<Args>...>(std::forward<F>(function),
-                                                                    std::forward<Args>(args)...),
+      detail::call_and_keep<std::decay_t<F>, std::decay_t<First>, std::decay_t<Args>...>(
+          std::forward<F>(function), std::forward<First>(first), std::forward<Args>(args)...),
       {.where = {}});
 }
 /// Of any other awaitable, such as sleep(): a task that awaits it.

@@ -26,6 +26,10 @@ namespace asyncio::inline v1 {
 
 class BaseProtocol;
 
+namespace subprocess {
+struct Popen;
+}
+
 /// Names a piece of information that a transport may have, and its type.
 template <class T>
 struct ExtraInfoKey {
@@ -39,6 +43,10 @@ inline constexpr ExtraInfoKey<Address> peername{"peername"};
 inline constexpr ExtraInfoKey<Address> sockname{"sockname"};
 /// A view of the socket.
 inline constexpr ExtraInfoKey<TransportSocket> socket{"socket"};
+/// The number of a pipe transport's descriptor; closed by the transport.
+inline constexpr ExtraInfoKey<int> pipe{"pipe"};
+/// The child of a subprocess transport.
+inline constexpr ExtraInfoKey<subprocess::Popen> popen{"subprocess"};
 
 /// What all transports have in common. Python: asyncio.BaseTransport.
 class BaseTransport {
@@ -157,6 +165,36 @@ class DatagramTransport : public ReadTransport, public SendingTransport {
   /// After a loss datagrams are dropped, with a warning from the fifth one on.
   virtual void sendto(BytesView data, const Address& addr) = 0;
   void sendto(BytesView data) { sendto(data, Address()); }
+};
+
+/// A child process and the pipes to it. Python: asyncio.SubprocessTransport.
+///
+/// It lives until connection_lost, whoever holds it. When the loop is closed before that, the child
+/// is killed.
+class SubprocessTransport : public BaseTransport {
+ public:
+  /// Closes the pipes and kills the child if it has not ended. connection_lost comes when that is
+  /// done. Idempotent.
+  void close() override = 0;
+  /// Was close() called?
+  bool is_closing() const override = 0;
+
+  virtual int get_pid() const = 0;
+  /// The exit status, or minus the number of the signal that ended the child; nothing while it
+  /// runs. 255 if somebody else has asked the system before us.
+  virtual std::optional<int> get_returncode() const = 0;
+  /// The transport of the child's stdin (0), stdout (1) or stderr (2), also when it is lost; null
+  /// if that is no pipe. It reads or writes; for the other direction it throws
+  /// NotImplementedError.
+  virtual std::shared_ptr<Transport> get_pipe_transport(int fd) const = 0;
+
+  /// Does nothing if the child has ended; ProcessLookupError once connection_lost was called.
+  /// OSError if the system refuses.
+  virtual void send_signal(int signal_number) = 0;
+  /// SIGTERM.
+  virtual void terminate() = 0;
+  /// SIGKILL.
+  virtual void kill() = 0;
 };
 
 }  // namespace asyncio::inline v1

@@ -19,6 +19,7 @@ class FlowControl {
   std::size_t high() const noexcept { return high_; }
   /// ValueError, and nothing changed, if low would be above high.
   void set_limits(WriteBufferLimits limits);
+  bool paused() const noexcept { return paused_; }
   /// To be asked when data or limits came: is pause_writing() to be called now?
   bool pause_due() noexcept { return size_ > high_ && !std::exchange(paused_, true); }
   /// To be asked after a flush: is resume_writing() to be called now?

@@ -24,6 +24,7 @@
 #include "../notes.hpp"
 #include "pool_allocator.hpp"
 #include "self_holding.hpp"
+#include "transport_support.hpp"
 
 namespace asyncio::inline v1::detail {
 
@@ -32,38 +33,6 @@ inline constexpr int send_flags = MSG_NOSIGNAL;
 #else
 inline constexpr int send_flags = 0;
 #endif
-
-inline const Logger& transport_logger() {
-  static const Logger asyncio = get_logger("asyncio");
-  return asyncio;
-}
-
-inline bool would_block(const boost::system::error_code& error) {
-  return error == boost::asio::error::would_block || error == boost::asio::error::try_again ||
-         error == boost::asio::error::interrupted;
-}
-
-/// What f() throws; null if nothing. SystemExit and KeyboardInterrupt pass.
-template <class F>
-std::exception_ptr caught(F&& f) {
-  try {
-    f();
-    return nullptr;
-  } catch (const SystemExit&) {
-    throw;
-  } catch (const KeyboardInterrupt&) {
-    throw;
-  } catch (...) {
-    return std::current_exception();
-  }
-}
-
-/// A protocol's class, for an error text.
-inline const char* name_of(const BaseProtocol* protocol) {
-  if (!protocol) return "None";
-  const BaseProtocol& object = *protocol;
-  return class_name(typeid(object));
-}
 
 /// It ends in three steps: it reads no more (closing_), connection_lost is queued or being called
 /// (lost_), all is released (loop_ is null).
@@ -100,6 +69,9 @@ class SocketTransport : public Kind::Interface,
   void set_write_buffer_limits(WriteBufferLimits limits) override;
 
   void loop_closing() noexcept override;
+  const BaseTransport* transport_on(NativeSocket descriptor) const noexcept override {
+    return descriptor == view_.fileno() && !closing_ ? this : nullptr;
+  }
 
  protected:
   /// Takes over the socket. An empty `peer` is asked of it.
@@ -119,6 +91,8 @@ class SocketTransport : public Kind::Interface,
   virtual void read() = 0;
   /// Sends what is buffered, when the kernel may take it.
   virtual void write_ready() = 0;
+  /// connection_lost is about to be called.
+  virtual void losing(const std::exception_ptr&) {}
   /// All is released.
   virtual void released() noexcept = 0;
 
@@ -216,6 +190,7 @@ SocketTransport<Kind>::SocketTransport(LoopCore& core, Socket socket, Address pe
   };
   sockname_ = address_or_none(&Socket::getsockname);
   if (peername_.empty()) peername_ = address_or_none(&Socket::getpeername);
+  core.descriptor_taken_over(socket.fileno());
   boost::system::error_code error;
   socket_->assign({socket.family(), socket.proto()}, socket.fileno(), error);
   if (error) throw_os_error(error);
@@ -518,6 +493,7 @@ void SocketTransport<Kind>::connection_lost(const std::exception_ptr& error) {
     SocketTransport& transport;
   } const finally{*this};
   if (!lost_) lost_ = 1;
+  losing(error);
   protocol_->connection_lost(error);
 }
 

@@ -136,6 +136,7 @@ void StreamTransport::on_eof() {
 
 void StreamTransport::write(BytesView data) {
   if (eof_) throw RuntimeError("Cannot call write() after write_eof()");
+  if (sendfile_) throw RuntimeError("unable to write; sendfile is in progress");
   if (data.empty() || drop_write()) return;
   if (buffer_.empty()) {
     boost::system::error_code error;
@@ -152,6 +153,7 @@ void StreamTransport::write(BytesView data) {
 
 void StreamTransport::writelines(std::span<const BytesView> lines) {
   if (eof_) throw RuntimeError("Cannot call writelines() after write_eof()");
+  if (sendfile_) throw RuntimeError("unable to writelines; sendfile is in progress");
   if (lines.empty() || drop_write()) return;
   if (buffer_.empty()) {
     boost::system::error_code error;
@@ -200,6 +202,7 @@ void StreamTransport::write_ready() {
   buffer_.consume(sent);
   if (!maybe_resume()) return;
   if (!buffer_.empty()) return wait_writable();
+  if (sendfile_ && !sendfile_.done()) sendfile_.set_result();
   if (!closing_ && !eof_) return;
   call_as("write_ready", [&] {
     if (closing_)
@@ -220,6 +223,28 @@ void StreamTransport::shut_down_writing() {
   socket_->shutdown(asio::socket_base::shutdown_send, error);
   if (error) throw_os_error(error);
 }
+
+Future<void> StreamTransport::begin_sendfile() {
+  if (sendfile_) throw RuntimeError("Empty waiter is already set");
+  sendfile_ = Future<void>(*loop_);
+  if (buffer_.empty()) sendfile_.set_result();
+  resumes_after_sendfile_ = is_reading();
+  pause_reading();
+  return sendfile_;
+}
+
+void StreamTransport::end_sendfile() {
+  sendfile_ = nullptr;
+  if (resumes_after_sendfile_) resume_reading();
+}
+
+void StreamTransport::fail_sendfile(std::exception_ptr error) {
+  if (!sendfile_ || sendfile_.done()) return;
+  if (!error) error = std::make_exception_ptr(ConnectionError("Connection is closed by peer"));
+  sendfile_.set_exception(std::move(error));
+}
+
+void StreamTransport::losing(const std::exception_ptr& error) { fail_sendfile(error); }
 
 /// The server is told last.
 void StreamTransport::released() noexcept {

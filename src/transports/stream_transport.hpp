@@ -11,6 +11,7 @@
 #include <span>
 
 #include "../loop_core.hpp"
+#include "flow_controlled.hpp"
 #include "socket_transport.hpp"
 #include "write_buffer.hpp"
 
@@ -36,7 +37,7 @@ struct StreamKind {
   static constexpr const char* name = "StreamTransport";
 };
 
-class StreamTransport final : public SocketTransport<StreamKind> {
+class StreamTransport final : public SocketTransport<StreamKind>, public FlowControlled {
  public:
   StreamTransport(LoopCore& core, Socket socket, std::shared_ptr<BaseProtocol> protocol,
                   Address peer);
@@ -50,6 +51,22 @@ class StreamTransport final : public SocketTransport<StreamKind> {
   void write_eof() override;
   bool can_write_eof() const override { return true; }
 
+  // -- for sendfile, which writes to the socket itself (rule 201)
+
+  const TransportSocket& view() const noexcept { return view_; }
+  bool writing_paused() const noexcept override { return buffer_.paused(); }
+  /// Nothing is read, and nobody may write, until end_sendfile(). The future is done when all that
+  /// was written before is sent, or with ConnectionError when the connection is lost. RuntimeError
+  /// "Empty waiter is already set" if somebody else sends a file.
+  Future<void> begin_sendfile();
+  /// What now fails when the connection is lost.
+  void sendfile_waits_for(Future<void> waiter) noexcept { sendfile_ = std::move(waiter); }
+  void end_sendfile();
+
+  const BaseTransport* transport_on(NativeSocket descriptor) const noexcept override {
+    return sendfile_ ? nullptr : SocketTransport::transport_on(descriptor);
+  }
+
  private:
   friend class ServerState;  // links its clients
 
@@ -62,11 +79,15 @@ class StreamTransport final : public SocketTransport<StreamKind> {
   void write_ready() override;
   std::size_t send(std::span<const BytesView> pieces, boost::system::error_code& error);
   void shut_down_writing();
+  void fail_sendfile(std::exception_ptr error);
 
+  void losing(const std::exception_ptr& error) override;
   void released() noexcept override;
 
   Protocol* plain_ = nullptr;             // protocol_, if it is one of these
   BufferedProtocol* buffered_ = nullptr;  // or of these
+  Future<void> sendfile_{nullptr};  // what sendfile waits for; null: no file is being sent
+  bool resumes_after_sendfile_ = false;
   std::shared_ptr<ServerState> server_;
   StreamTransport* previous_client_ = nullptr;
   StreamTransport* next_client_ = nullptr;

@@ -6,13 +6,17 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include <netinet/in.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <asyncio/asyncio.hpp>
@@ -281,6 +285,92 @@ Measured idle_mem(std::uint64_t n) {
   return {n, bytes, "B"};
 }
 
+void allow_descriptors(std::uint64_t count) {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = std::min<rlim_t>(count + 100, limit.rlim_max);
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/// A child process, whose memory is not counted: it connects so many sockets to the port that it is
+/// told, and holds them until this is gone.
+class Clients {
+ public:
+  explicit Clients(std::uint64_t count) {
+    int ends[2];
+    if (::pipe(ends) != 0) std::abort();
+    child_ = ::fork();
+    if (child_ < 0) std::abort();
+    if (child_ == 0) {
+      ::close(ends[1]);
+      connect_all(ends[0], count);
+      ::_exit(EXIT_SUCCESS);
+    }
+    ::close(ends[0]);
+    pipe_ = ends[1];
+  }
+  Clients(const Clients&) = delete;
+  Clients& operator=(const Clients&) = delete;
+  ~Clients() {
+    ::close(pipe_);
+    ::waitpid(child_, nullptr, 0);
+  }
+  void begin(int port) const {
+    if (::write(pipe_, &port, sizeof port) != sizeof port) std::abort();
+  }
+
+ private:
+  static void connect_all(int pipe, std::uint64_t count) {
+    int port = 0;
+    if (::read(pipe, &port, sizeof port) != sizeof port) return;
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<std::uint16_t>(port));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    while (count-- > 0) {
+      const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
+      if (::connect(socket, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return;
+    }
+    char end;
+    if (::read(pipe, &end, 1) != 0) std::abort();
+  }
+
+  pid_t child_;
+  int pipe_;
+};
+
+/// What a protocol usually holds.
+class Idle : public asyncio::Protocol {
+ public:
+  explicit Idle(std::uint64_t& made) : made_(made) {}
+  void connection_made(std::shared_ptr<asyncio::Transport> transport) override {
+    transport_ = std::move(transport);
+    ++made_;
+  }
+
+ private:
+  std::uint64_t& made_;
+  std::shared_ptr<asyncio::Transport> transport_;
+};
+
+Measured idle_conn(std::uint64_t n) {
+  allow_descriptors(n);
+  const Clients clients(n);
+  asyncio::EventLoop loop;
+  std::uint64_t made = 0;
+  const asyncio::Server server = loop.run_until_complete(
+      loop.create_server(asyncio::make<Idle>(std::ref(made)), "127.0.0.1", 0, {.backlog = 4096}));
+  const double before = resident();
+  clients.begin(server.sockets().front().getsockname().port());
+  const double patience = now() + 60;
+  while (made != n) {
+    if (now() > patience) std::abort();
+    run_one_pass(loop);
+  }
+  for (int i = 0; i < 10; ++i) run_one_pass(loop);  // all wait for data now
+  return {n, (resident() - before) / static_cast<double>(n), "B"};
+}
+
 struct Workload {
   std::string_view name;
   std::uint64_t usual;  // operations
@@ -298,6 +388,7 @@ constexpr Workload workloads[] = {
     {"timer_fire", 200'000, timer_fire},
     {"await_depth", 10'000'000, await_depth},
     {"idle_mem", 1'000'000, idle_mem},
+    {"idle_conn", 10'000, idle_conn},
     {"cancel", 200'000, cancel},
     {"cancel_depth10", 50'000, cancel_depth10},
 };

@@ -70,15 +70,6 @@ asyncio::Bytes latin1(std::string_view utf8) {
   return bytes;
 }
 
-asyncio::Bytes payload(const json::object& action) {
-  const json::value* const data = action.if_contains("data");
-  const json::value* const times = action.if_contains("times");
-  const asyncio::Bytes piece = data ? latin1(text(*data)) : "x";
-  asyncio::Bytes bytes;
-  for (std::size_t left = times ? size(*times) : 1; left > 0; --left) bytes += piece;
-  return bytes;
-}
-
 // ---- protocols
 
 class Stream final : public asyncio::Protocol, public Endpoint {
@@ -155,6 +146,15 @@ void say(std::initializer_list<std::string_view> words) {
 }
 
 void fall_silent() noexcept { silent = true; }
+
+asyncio::Bytes payload(const json::object& action) {
+  const json::value* const data = action.if_contains("data");
+  const json::value* const times = action.if_contains("times");
+  const asyncio::Bytes piece = data ? latin1(text(*data)) : "x";
+  asyncio::Bytes bytes;
+  for (std::size_t left = times ? size(*times) : 1; left > 0; --left) bytes += piece;
+  return bytes;
+}
 
 std::string show_data(asyncio::BytesView data) {
   constexpr std::string_view plain_names = "\"\\\b\f\n\r\t";
@@ -233,10 +233,13 @@ const Program::Role Program::roles[] = {
     {"tcp_client", &Program::open_tcp_client},
     {"udp_server", &Program::open_udp_server},
     {"udp_client", &Program::open_udp_client},
+    {"unix_server", &Program::open_unix_server},
+    {"unix_client", &Program::open_unix_client},
+    {"subprocess", &Program::open_subprocess},
 };
 
-Program::Program(asyncio::EventLoop& loop, json::object script, int port)
-    : loop_(loop), script_(std::move(script)), port_(port) {
+Program::Program(asyncio::EventLoop& loop, json::object script, int port, std::string path)
+    : loop_(loop), script_(std::move(script)), port_(port), path_(std::move(path)) {
   const json::value* const digest = script_.if_contains("digest");
   digest_ = digest && truth(*digest);
   const auto* const role = std::ranges::find(roles, text(script_.at("role")), &Role::name);
@@ -272,6 +275,14 @@ asyncio::Coroutine<> Program::open_udp_server() {
 asyncio::Coroutine<> Program::open_udp_client() {
   co_await loop_.create_datagram_endpoint(
       [this] { return keep(std::make_shared<Datagram>(*this)); }, {.remote_addr = {host, port_}});
+}
+
+asyncio::Coroutine<> Program::open_unix_server() {
+  server_ = co_await loop_.create_unix_server([this] { return make(); }, path_);
+}
+
+asyncio::Coroutine<> Program::open_unix_client() {
+  co_await loop_.create_unix_connection([this] { return make(); }, path_);
 }
 
 asyncio::Coroutine<> Program::wait_closed() {
@@ -333,6 +344,7 @@ void Program::perform(const json::object& action, Endpoint* endpoint) {
 
 std::string Program::act(std::string_view name, const json::object& action, Endpoint* endpoint) {
   if (!endpoint) throw asyncio::ValueError("no connection to " + std::string(name));
+  if (endpoint->child) return act_on_child(name, action, *endpoint->child);
   asyncio::BaseTransport& transport = *endpoint->transport;
   const auto stream = [&]() -> asyncio::Transport& { return as<asyncio::Transport>(transport); };
   const auto reading = [&]() -> asyncio::ReadTransport& {

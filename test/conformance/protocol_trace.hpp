@@ -32,6 +32,8 @@ void say(std::initializer_list<std::string_view> words);
 void fall_silent() noexcept;
 /// Bytes as a JSON string of Latin-1 characters, escaped as Python's json.dumps does.
 std::string show_data(asyncio::BytesView data);
+/// What an action writes: its `data`, so many `times`.
+asyncio::Bytes payload(const boost::json::object& action);
 /// The name of an exception's class, with errno's name for a plain OSError; "null" for none.
 std::string show_error(const std::exception_ptr& error);
 
@@ -50,6 +52,7 @@ class Endpoint {
 
   std::string label;
   std::shared_ptr<asyncio::BaseTransport> transport;
+  std::shared_ptr<asyncio::SubprocessTransport> child;  // in place of `transport`
   asyncio::Bytes latest;    // the data just received
   asyncio::Address sender;  // of the datagram just received
 
@@ -64,8 +67,8 @@ class Endpoint {
 
 class Program {
  public:
-  /// `script` is the scenario's member "program".
-  Program(asyncio::EventLoop& loop, boost::json::object script, int port);
+  /// `script` is the scenario's member "program"; port and path are where its endpoint is.
+  Program(asyncio::EventLoop& loop, boost::json::object script, int port, std::string path);
 
   /// False if the scenario's role is not one that this program can play; nothing else then works.
   bool has_role() const noexcept { return role_ != nullptr; }
@@ -99,11 +102,16 @@ class Program {
   asyncio::Coroutine<> open_tcp_client();
   asyncio::Coroutine<> open_udp_server();
   asyncio::Coroutine<> open_udp_client();
+  asyncio::Coroutine<> open_unix_server();
+  asyncio::Coroutine<> open_unix_client();
+  asyncio::Coroutine<> open_subprocess();
   asyncio::Coroutine<> wait_closed();
 
   /// The value of the action as JSON; empty if it has none.
   std::string act(std::string_view name, const boost::json::object& action, Endpoint* endpoint);
   std::string act_on_server(std::string_view name);
+  std::string act_on_child(std::string_view name, const boost::json::object& action,
+                           asyncio::SubprocessTransport& child);
   void switch_protocol(Endpoint& endpoint);
   /// The endpoint with this label, the one that came last if it is empty; null if there is none.
   Endpoint* find(std::string_view label) const noexcept;
@@ -111,6 +119,7 @@ class Program {
   asyncio::EventLoop& loop_;
   boost::json::object script_;
   int port_;
+  std::string path_;
   bool digest_;
   const Role* role_;
   // Kept for ever: a command may name an endpoint that is gone.

@@ -93,7 +93,8 @@ int main(int argc, char** argv) {
   const boost::json::value scenario = boost::json::parse(text);
 
   asyncio::EventLoop loop;
-  protocol_trace::Program program(loop, scenario.at("program").as_object(), arguments.port);
+  protocol_trace::Program program(loop, scenario.at("program").as_object(), arguments.port,
+                                  arguments.path);
   if (!program.has_role()) {
     std::cerr << "unsupported role\n";
     return 2;

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSL-1.0
-"""Much data, and many connections, between interop_echo and peers written with Python's asyncio."""
+"""Much data, and many connections, between interop_echo (protocols), interop_streams and peers written
+with Python's asyncio."""
 import asyncio
 import unittest
 import zlib
@@ -22,6 +23,8 @@ async def checksum(reader):
 
 
 class Server(unittest.IsolatedAsyncioTestCase):
+    program = "interop_echo"
+
     async def test_64_mib_come_back_as_they_were(self):
         port = free_port()
         block = zlib.compress(bytes(range(256)) * 4096, 0)[:MIB]
@@ -36,7 +39,7 @@ class Server(unittest.IsolatedAsyncioTestCase):
                 await writer.drain()
             writer.write_eof()
 
-        async with await Program.start("interop_echo", "server", port) as server:
+        async with await Program.start(self.program, "server", port) as server:
             await server.line("listening")
             reader, writer = await connect(port)
             async with asyncio.timeout(PATIENCE):
@@ -47,7 +50,7 @@ class Server(unittest.IsolatedAsyncioTestCase):
 
     async def test_500_connections_at_once(self):
         port = free_port()
-        async with await Program.start("interop_echo", "server", port) as server:
+        async with await Program.start(self.program, "server", port) as server:
             await server.line("listening")
             clients = await asyncio.gather(*[connect(port) for _ in range(CONNECTIONS)])
 
@@ -64,7 +67,7 @@ class Server(unittest.IsolatedAsyncioTestCase):
 
     async def test_500_connections_reset(self):
         port = free_port()
-        async with await Program.start("interop_echo", "server", port) as server:
+        async with await Program.start(self.program, "server", port) as server:
             await server.line("listening")
             clients = await asyncio.gather(*[connect(port) for _ in range(CONNECTIONS)])
             for _, writer in clients:
@@ -79,7 +82,13 @@ class Server(unittest.IsolatedAsyncioTestCase):
             self.assertEqual(await server.interrupt(), 0)
 
 
+class StreamServer(Server):
+    program = "interop_streams"
+
+
 class Client(unittest.IsolatedAsyncioTestCase):
+    program = "interop_echo"
+
     async def run_client(self, handler):
         """Runs the client against the handler; what it says it has sent and received."""
         port = free_port()
@@ -96,7 +105,7 @@ class Client(unittest.IsolatedAsyncioTestCase):
                 await close(writer)
 
         server = await asyncio.start_server(handle, HOST, port)
-        async with await Program.start("interop_echo", "client", port, SIZE) as client:
+        async with await Program.start(self.program, "client", port, SIZE) as client:
             self.assertEqual(await client.end(), 0)
         result = await done
         server.close()
@@ -131,6 +140,10 @@ class Client(unittest.IsolatedAsyncioTestCase):
         (crc, answer), lines = await self.run_client(answer_at_the_end)
         self.assertEqual(lines,
                          [f"sent {SIZE} crc32={crc:08x}", f"received {SIZE} crc32={answer:08x}"])
+
+
+class StreamClient(Client):
+    program = "interop_streams"
 
 
 if __name__ == "__main__":

@@ -98,6 +98,55 @@ class ProtocolEchoClient(unittest.IsolatedAsyncioTestCase):
             self.assertIn("Errno 111", "\n".join(client.lines))
 
 
+class StreamEchoClient(unittest.IsolatedAsyncioTestCase):
+    async def run_client(self, handler):
+        async with serving(handler) as port:
+            async with await Program.start("stream_echo_client", HOST, port) as client:
+                self.assertEqual(await client.end(), 0)
+        lines = client.lines
+        self.assertEqual(lines[:5], [
+            f"echo_client: connecting to {HOST} port {port}",
+            "echo_client: sending b'This is the message. '",
+            "echo_client: sending b'It will be sent '",
+            "echo_client: sending b'in parts.'",
+            "echo_client: waiting for response"])
+        self.assertEqual(lines[-2:], ["echo_client: closing", "main: closing event loop"])
+        prefix = "echo_client: received b"
+        self.assertTrue(all(line.startswith(prefix) for line in lines[5:-2]), lines)
+        return b"".join(ast.literal_eval(line.split(" ", 2)[2]) for line in lines[5:-2])
+
+    async def test_echo_server(self):
+        self.assertEqual(await self.run_client(echo), MESSAGE)
+
+    async def test_half_closed_client_still_reads(self):
+        async def answer_at_the_end(reader, writer):
+            self.assertEqual(await reader.read(), MESSAGE)
+            for i in range(100):
+                writer.write(b"%d," % i)
+                await writer.drain()
+
+        self.assertEqual(await self.run_client(answer_at_the_end),
+                         b"".join(b"%d," % i for i in range(100)))
+
+    async def test_nobody_listens(self):
+        async with await Program.start("stream_echo_client", HOST, free_port()) as client:
+            self.assertEqual(await client.end(), 1)
+            self.assertEqual(client.lines[-1], "main: closing event loop")
+            self.assertIn("Errno 111", "\n".join(client.lines))
+
+
+class TcpEchoStreamClient(unittest.IsolatedAsyncioTestCase):
+    async def test_sends_and_prints_the_answer(self):
+        async def echo_once(reader, writer):
+            writer.write(await reader.readexactly(12))
+
+        async with serving(echo_once) as port:
+            async with await Program.start("tcp_echo_stream_client", HOST, port) as client:
+                self.assertEqual(await client.end(), 0)
+        self.assertEqual(client.lines, [
+            "Send: 'Hello World!'", "Received: 'Hello World!'", "Close the connection"])
+
+
 class TcpEchoClient(unittest.IsolatedAsyncioTestCase):
     async def test_sends_and_waits_for_the_end(self):
         async def echo_once(reader, writer):
@@ -116,6 +165,8 @@ class TcpEchoClient(unittest.IsolatedAsyncioTestCase):
 
 
 class NutshellEchoClient(unittest.IsolatedAsyncioTestCase):
+    name = "nutshell_echo_client"
+
     async def test_one_line_at_a_time(self):
         received = []
 
@@ -125,13 +176,17 @@ class NutshellEchoClient(unittest.IsolatedAsyncioTestCase):
                 writer.write(data)
 
         async with serving(echo_lines) as port:
-            async with await Program.start("nutshell_echo_client", HOST, port) as client:
+            async with await Program.start(self.name, HOST, port) as client:
                 self.assertEqual(await client.end(), 0)
         self.assertGreater(len(received), 1)
         self.assertFalse("".join(received).isascii())
         expected = [line for text in received for line in (f"Sent: {text}", f"Recv: {text}")]
         self.assertEqual(client.lines,
                          ["Connected to server", *expected, "Disconnected from server"])
+
+
+class NutshellStreamEchoClient(NutshellEchoClient):
+    name = "nutshell_stream_echo_client"
 
 
 class ExistingSocket(unittest.IsolatedAsyncioTestCase):
@@ -163,6 +218,24 @@ class Pairs(unittest.IsolatedAsyncioTestCase):
     async def test_nutshell(self):
         lines = await self.run_pair("nutshell_echo_server", "Serving", "nutshell_echo_client")
         self.assertEqual(lines[-1], "Disconnected from server")
+
+    async def test_stream_echo(self):
+        lines = await self.run_pair("stream_echo_server", "main: starting up on localhost",
+                                    "stream_echo_client")
+        self.assertEqual(lines[-2:], ["echo_client: closing", "main: closing event loop"])
+
+    async def test_nutshell_streams(self):
+        lines = await self.run_pair("nutshell_stream_echo_server", "Serving",
+                                    "nutshell_stream_echo_client")
+        self.assertEqual(lines[-1], "Disconnected from server")
+
+    async def test_streams_and_protocols(self):
+        lines = await self.run_pair("protocol_echo_server", "main: starting up on localhost",
+                                    "stream_echo_client")
+        self.assertEqual(lines[-1], "main: closing event loop")
+        lines = await self.run_pair("stream_echo_server", "main: starting up on localhost",
+                                    "protocol_echo_client")
+        self.assertEqual(lines[-1], "main: closing event loop")
 
 
 if __name__ == "__main__":

@@ -17,9 +17,13 @@ def data_of(lines, word):
 
 
 class ProtocolEchoServer(unittest.IsolatedAsyncioTestCase):
+    name = "protocol_echo_server"
+    logger = "EchoServer_"  # and the address
+    ending = ["received EOF", "closing"]
+
     async def start(self):
         self.port = free_port()
-        program = await Program.start("protocol_echo_server", HOST, self.port)
+        program = await Program.start(self.name, HOST, self.port)
         return program
 
     async def ready(self, program):
@@ -35,14 +39,14 @@ class ProtocolEchoServer(unittest.IsolatedAsyncioTestCase):
             writer.write_eof()
             self.assertEqual(await read_to_end(reader), b"".join(PARTS))
             await close(writer)
-            name = f"EchoServer_{host}_{port}: "
+            name = f"{self.logger}{host}_{port}: "
             await program.line(name + "closing")
             self.assertEqual(await program.interrupt(), 0)
 
             log = [line.removeprefix(name) for line in program.lines if line.startswith(name)]
             self.assertEqual(log[0], "connection accepted")
-            self.assertEqual(log[-2:], ["received EOF", "closing"])
-            pairs = log[1:-2]
+            self.assertEqual(log[-len(self.ending):], self.ending)
+            pairs = log[1:-len(self.ending)]
             self.assertEqual([line.split(" ", 1)[0] for line in pairs],
                              ["received", "sent"] * (len(pairs) // 2))
             self.assertEqual(data_of(pairs, "received"), b"".join(PARTS))
@@ -59,7 +63,7 @@ class ProtocolEchoServer(unittest.IsolatedAsyncioTestCase):
                 writer.write(message)
                 self.assertEqual(await reader.readexactly(len(message)), message)
                 await close(writer)
-                await program.line("EchoServer_")
+                await program.line(self.logger)
             self.assertEqual(await program.interrupt(), 0)
 
     async def test_every_byte_comes_back(self):
@@ -78,7 +82,7 @@ class ProtocolEchoServer(unittest.IsolatedAsyncioTestCase):
         async with await self.start() as program:
             await self.ready(program)
             reader, writer = await connect(self.port)
-            await program.line("EchoServer_")
+            await program.line(self.logger)
             status = asyncio.create_task(program.interrupt())
             self.assertEqual(await read_to_end(reader), b"")
             await close(writer)
@@ -88,10 +92,30 @@ class ProtocolEchoServer(unittest.IsolatedAsyncioTestCase):
     async def test_address_in_use(self):
         async with await self.start() as program:
             await self.ready(program)
-            async with await Program.start("protocol_echo_server", HOST, self.port) as second:
+            async with await Program.start(self.name, HOST, self.port) as second:
                 self.assertEqual(await second.end(), 1)
                 self.assertIn("address already in use", "\n".join(second.lines).lower())
             self.assertEqual(await program.interrupt(), 0)
+
+
+class StreamEchoServer(ProtocolEchoServer):
+    name = "stream_echo_server"
+    logger = "echo_"
+    ending = ["closing"]
+
+    async def test_pieces_have_128_bytes_at_most(self):
+        async with await self.start() as program:
+            await self.ready(program)
+            reader, writer = await connect(self.port)
+            writer.write(b"x" * 1000)
+            writer.write_eof()
+            self.assertEqual(await read_to_end(reader), b"x" * 1000)
+            await close(writer)
+            self.assertEqual(await program.interrupt(), 0)
+        sizes = [len(data_of([line], "received")) for line in program.lines
+                 if ": received" in line]
+        self.assertLessEqual(max(sizes), 128)
+        self.assertEqual(sum(sizes), 1000)
 
 
 class TcpEchoServer(unittest.IsolatedAsyncioTestCase):
@@ -110,10 +134,29 @@ class TcpEchoServer(unittest.IsolatedAsyncioTestCase):
                 "Send: 'Hello World!'", "Close the client socket"])
 
 
+class TcpEchoStreamServer(unittest.IsolatedAsyncioTestCase):
+    async def test_echoes_once_and_closes(self):
+        port = free_port()
+        async with await Program.start("tcp_echo_stream_server", HOST, port) as program:
+            self.assertEqual(await program.line("Serving"), f"Serving on {(HOST, port)}")
+            reader, writer = await connect(port)
+            address = writer.get_extra_info("sockname")
+            writer.write(b"Hello World!")
+            self.assertEqual(await read_to_end(reader), b"Hello World!")
+            await close(writer)
+            await program.line("Close the connection")
+            self.assertEqual(await program.interrupt(), 0)
+            self.assertEqual(program.lines[1:], [
+                f"Received 'Hello World!' from {address}", "Send: 'Hello World!'",
+                "Close the connection"])
+
+
 class NutshellEchoServer(unittest.IsolatedAsyncioTestCase):
+    name = "nutshell_echo_server"
+
     async def test_echoes_each_piece_and_names_the_peer(self):
         port = free_port()
-        async with await Program.start("nutshell_echo_server", HOST, port) as program:
+        async with await Program.start(self.name, HOST, port) as program:
             self.assertEqual(await program.line("Serving"), f"Serving at {(HOST, port)}")
             reader, writer = await connect(port)
             address = writer.get_extra_info("sockname")
@@ -132,7 +175,7 @@ class NutshellEchoServer(unittest.IsolatedAsyncioTestCase):
 
     async def test_interrupted_while_clients_are_connected(self):
         port = free_port()
-        async with await Program.start("nutshell_echo_server", HOST, port) as program:
+        async with await Program.start(self.name, HOST, port) as program:
             await program.line("Serving")
             clients = [await connect(port) for _ in range(3)]
             for _ in clients:
@@ -140,6 +183,10 @@ class NutshellEchoServer(unittest.IsolatedAsyncioTestCase):
             self.assertEqual(await program.interrupt(), 0)
             for _, writer in clients:
                 await close(writer)
+
+
+class NutshellStreamEchoServer(NutshellEchoServer):
+    name = "nutshell_stream_echo_server"
 
 
 async def connect_when_listening(port):

@@ -103,6 +103,24 @@ BOOST_AUTO_TEST_CASE(a_literal_address_does_not_yield_before_connection_made) {
   pass();
 }
 
+BOOST_AUTO_TEST_CASE(a_protocol_that_overrides_nothing_is_one) {
+  struct Plain : DatagramProtocol {};
+  Fixture f;
+  Socket peer = udp_socket();
+  auto [transport, protocol] = f.loop.run_until_complete(
+      f.loop.create_datagram_endpoint<Plain>({.remote_addr = peer.getsockname()}));
+  peer.connect(transport->get_extra_info(sockname));
+  peer.send("x");
+  transport->sendto(std::string(70'000, 'x'));  // fails, and nobody minds
+  transport->sendto("y");
+  BOOST_TEST(received(peer) == Lines{"y"});
+  f.pass(3);
+  transport->close();
+  f.pass();
+  BOOST_TEST(!transport->get_protocol());
+  BOOST_TEST(f.reports.empty());
+}
+
 BOOST_AUTO_TEST_CASE(a_name_is_resolved) {
   Fixture f;
   f.open({.local_addr = {"localhost", 0}, .family = AF_INET});

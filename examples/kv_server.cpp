@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: BSL-1.0
+// A small database in memory that redis-cli and redis-benchmark can talk to (RESP2): PING, SET,
+// GET, DEL, INCR, EXPIRE, TTL, QUIT.
+//
+//   kv_server [HOST [PORT]]
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cmath>
+#include <csignal>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <iostream>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include <asyncio/asyncio.hpp>
+
+using Command = std::vector<std::string>;
+
+/// What was received is not RESP. The connection cannot go on.
+class ProtocolError : public asyncio::ValueError {
+ public:
+  using ValueError::ValueError;
+};
+
+std::optional<std::int64_t> to_number(std::string_view text) {
+  std::int64_t number = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  if (error != std::errc() || stop != end) return std::nullopt;
+  return number;
+}
+
+/// Cuts what arrives into commands. Knows no connection.
+class Parser {
+ public:
+  void feed(std::string_view data) {
+    buffer_.erase(0, position_);
+    position_ = 0;
+    buffer_ += data;
+  }
+  /// The next command if all of it has arrived: "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", or "GET k\r\n".
+  /// Its name is in capitals.
+  std::optional<Command> next() {
+    const std::size_t start = position_;
+    std::optional<Command> command = parse();
+    if (!command)
+      position_ = start;
+    else if (!command->empty())
+      make_upper(command->front());
+    return command;
+  }
+
+ private:
+  static constexpr std::int64_t most_arguments = 1024 * 1024;
+  static constexpr std::int64_t longest_argument = 512 * 1024 * 1024;
+
+  std::optional<Command> parse() {
+    const auto first = line();
+    if (!first) return std::nullopt;
+    if (!first->starts_with('*')) return words(*first);
+    const std::int64_t count = size(first->substr(1), most_arguments, "invalid multibulk length");
+    Command command;
+    while (static_cast<std::int64_t>(command.size()) < count) {
+      const auto header = line();
+      if (!header) return std::nullopt;
+      if (!header->starts_with('$')) throw ProtocolError("expected '$'");
+      const auto length = static_cast<std::size_t>(
+          size(header->substr(1), longest_argument, "invalid bulk length"));
+      if (buffer_.size() - position_ < length + 2) return std::nullopt;
+      command.emplace_back(buffer_, position_, length);
+      position_ += length + 2;
+    }
+    return command;
+  }
+  std::optional<std::string_view> line() {
+    const std::size_t end = buffer_.find("\r\n", position_);
+    if (end == buffer_.npos) {
+      if (buffer_.size() - position_ > 64 * 1024) throw ProtocolError("too big inline request");
+      return std::nullopt;
+    }
+    const std::size_t start = std::exchange(position_, end + 2);
+    return std::string_view(buffer_).substr(start, end - start);
+  }
+  static std::int64_t size(std::string_view text, std::int64_t most, const char* problem) {
+    const auto number = to_number(text);
+    if (!number || *number < 0 || *number > most) throw ProtocolError(problem);
+    return *number;
+  }
+  static void make_upper(std::string& name) {
+    for (char& c : name)
+      if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+  }
+  static Command words(std::string_view line) {
+    Command command;
+    for (std::size_t start = 0; start < line.size();) {
+      const std::size_t end = std::min(line.find(' ', start), line.size());
+      if (end != start) command.emplace_back(line.substr(start, end - start));
+      start = end + 1;
+    }
+    return command;
+  }
+
+  std::string buffer_;
+  std::size_t position_ = 0;  // what stands before it was handed out
+};
+
+// -- replies
+
+std::string integer(std::int64_t number) { return ":" + std::to_string(number) + "\r\n"; }
+std::string bulk(std::string_view text) {
+  return "$" + std::to_string(text.size()) + "\r\n" + std::string(text) + "\r\n";
+}
+std::string error(std::string_view text) { return "-ERR " + std::string(text) + "\r\n"; }
+const std::string ok = "+OK\r\n";
+const std::string none = "$-1\r\n";
+
+/// The data, and what the commands do with it.
+class Database {
+ public:
+  std::string execute(Command command) {
+    const std::string& name = command[0];
+    const std::size_t arguments = command.size() - 1;
+    if (name == "PING" && arguments <= 1) return arguments ? bulk(command[1]) : "+PONG\r\n";
+    if (name == "SET" && arguments == 2) return set(command[1], std::move(command[2]));
+    if (name == "GET" && arguments == 1) return get(command[1]);
+    if (name == "DEL" && arguments >= 1) return del(command);
+    if (name == "INCR" && arguments == 1) return incr(command[1]);
+    if (name == "EXPIRE" && arguments == 2) return expire(command[1], to_number(command[2]));
+    if (name == "TTL" && arguments == 1) return ttl(command[1]);
+    for (const char* known : {"PING", "SET", "GET", "DEL", "INCR", "EXPIRE", "TTL"})
+      if (name == known) return error("wrong number of arguments for '" + name + "' command");
+    return error("unknown command '" + name + "'");
+  }
+
+ private:
+  struct Entry {
+    std::string value;
+    asyncio::TimerHandle expiry;  // of an entry that expires
+  };
+  using Entries = std::unordered_map<std::string, Entry>;
+
+  std::string set(const std::string& key, std::string value) {
+    Entry& entry = entries_[key];
+    entry.expiry.cancel();
+    entry = Entry{std::move(value), {}};
+    return ok;
+  }
+  std::string get(const std::string& key) const {
+    const auto found = entries_.find(key);
+    return found == entries_.end() ? none : bulk(found->second.value);
+  }
+  std::string del(const Command& command) {
+    int count = 0;
+    for (std::size_t i = 1; i != command.size(); ++i) count += remove(command[i]);
+    return integer(count);
+  }
+  std::string incr(const std::string& key) {
+    Entry& entry = entries_.try_emplace(key, Entry{"0", {}}).first->second;
+    const auto number = to_number(entry.value);
+    if (!number || *number == std::numeric_limits<std::int64_t>::max())
+      return error("value is not an integer or out of range");
+    entry.value = std::to_string(*number + 1);
+    return integer(*number + 1);
+  }
+  std::string expire(const std::string& key, std::optional<std::int64_t> seconds) {
+    constexpr std::int64_t longest = 100LL * 365 * 24 * 3600;
+    if (!seconds || *seconds > longest) return error("value is not an integer or out of range");
+    const auto found = entries_.find(key);
+    if (found == entries_.end()) return integer(0);
+    if (*seconds <= 0) return integer(remove(key));
+    found->second.expiry.cancel();
+    found->second.expiry = asyncio::get_running_loop().call_later(
+        std::chrono::seconds(*seconds), [this, key] { entries_.erase(key); });
+    return integer(1);
+  }
+  std::string ttl(const std::string& key) const {
+    const auto found = entries_.find(key);
+    if (found == entries_.end()) return integer(-2);
+    const asyncio::TimerHandle& expiry = found->second.expiry;
+    if (!expiry) return integer(-1);
+    const asyncio::Duration left = expiry.when() - asyncio::get_running_loop().time();
+    return integer(std::llround(left.seconds()));
+  }
+  bool remove(const std::string& key) {
+    const auto found = entries_.find(key);
+    if (found == entries_.end()) return false;
+    found->second.expiry.cancel();
+    entries_.erase(found);
+    return true;
+  }
+
+  Entries entries_;
+};
+
+/// Answers whatever commands have arrived with one write.
+asyncio::Coroutine<> talk(Database& database, asyncio::StreamReader reader,
+                          asyncio::StreamWriter writer) {
+  Parser parser;
+  bool ends = false;
+  while (!ends) {
+    const asyncio::Bytes data = co_await reader.read(64 * 1024);
+    if (data.empty()) break;
+    std::string replies;
+    try {
+      parser.feed(data);
+      while (auto command = parser.next()) {
+        if (command->empty()) continue;
+        ends = command->front() == "QUIT";
+        replies += ends ? ok : database.execute(*std::move(command));
+        if (ends) break;
+      }
+    } catch (const ProtocolError& problem) {
+      replies += error("Protocol error: " + std::string(problem.what()));
+      ends = true;
+    }
+    writer.write(replies);
+    co_await writer.drain();
+  }
+  writer.close();
+}
+
+asyncio::Coroutine<> handle(Database& database, asyncio::StreamReader reader,
+                            asyncio::StreamWriter writer) {
+  try {
+    co_await talk(database, reader, writer);
+  } catch (const asyncio::ConnectionError&) {  // the client has gone without saying so
+    writer.close();
+  }
+}
+
+asyncio::Coroutine<> serve(Database& database, std::string host, int port) {
+  const auto connected = [&database](asyncio::StreamReader reader, asyncio::StreamWriter writer) {
+    return handle(database, std::move(reader), std::move(writer));
+  };
+  const asyncio::Server server =
+      co_await asyncio::start_server(connected, host, port, {.backlog = 512});
+  std::cout << "Serving on " << to_string(server.sockets().front().getsockname()) << std::endl;
+
+  // Until Ctrl-C. Then all connections are closed.
+  asyncio::EventLoop& loop = asyncio::get_running_loop();
+  asyncio::Event interrupted;
+  loop.add_signal_handler(SIGINT, [&] { interrupted.set(); });
+  co_await interrupted.wait();
+  loop.remove_signal_handler(SIGINT);
+  server.close();
+  server.close_clients();
+  co_await server.wait_closed();
+}
+
+int main(int argc, char** argv) {
+  const std::string host = argc > 1 ? argv[1] : "127.0.0.1";
+  const int port = argc > 2 ? std::atoi(argv[2]) : 6379;
+  Database database;  // outlives the tasks, which run() cancels at its end
+  try {
+    asyncio::run(serve(database, host, port));
+  } catch (const asyncio::OSError& problem) {
+    std::cerr << problem.what() << std::endl;
+    return EXIT_FAILURE;
+  }
+}

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: BSL-1.0
+// The writing half of streams, and what joins both halves to a connection (rules 211-216).
+#include <asyncio/event_loop.hpp>
+#include <asyncio/logging.hpp>
+#include <asyncio/streams.hpp>
+#include <typeinfo>
+#include <utility>
+
+#include "connection_requests.hpp"
+#include "loop_core.hpp"
+
+namespace asyncio::inline v1 {
+
+namespace {
+
+const Logger& logger() {
+  static const Logger asyncio = get_logger("asyncio");
+  return asyncio;
+}
+
+}  // namespace
+
+// -- FlowControlMixin
+
+FlowControlMixin::FlowControlMixin(EventLoop& loop) : FlowControlMixin(loop.scheduler()) {}
+
+void FlowControlMixin::pause_writing() {
+  if (paused_) throw AssertionError("writing is paused already");
+  paused_ = true;
+  log_debug("pauses writing");
+}
+
+void FlowControlMixin::resume_writing() {
+  if (!paused_) throw AssertionError("writing is not paused");
+  paused_ = false;
+  log_debug("resumes writing");
+  for (const Future<>& drain : std::exchange(drains_, {}))
+    if (!drain.done()) drain.set_result();
+}
+
+void FlowControlMixin::connection_lost(const std::exception_ptr& error) {
+  lost_ = true;
+  for (const Future<>& drain : std::exchange(drains_, {})) {
+    if (drain.done()) continue;
+    if (error)
+      drain.set_exception(error);
+    else
+      drain.set_result();
+  }
+}
+
+Coroutine<> FlowControlMixin::drain_helper() {
+  if (lost_) throw ConnectionResetError("Connection lost");
+  if (!paused_) co_return;
+  const Future<> resumed(*loop_);
+  drains_.push_back(resumed);
+  struct Leave {
+    Leave(FlowControlMixin& flow, const Future<>& drain) : flow(flow), drain(drain) {}
+    ~Leave() { std::erase(flow.drains_, drain); }
+    FlowControlMixin& flow;
+    const Future<>& drain;
+  } const leave(*this, resumed);
+  co_await resumed;
+}
+
+void FlowControlMixin::log_debug(const char* event) const {
+  if (loop_->debug()) logger().debug("{} {}", detail::object_repr(typeid(*this), this), event);
+}
+
+// -- StreamWriter
+
+namespace detail {
+
+StreamWriterState::~StreamWriterState() {
+  try {
+    if (transport_->is_closing()) return;
+    if (loop_->closed()) {
+      logger().warning("loop is closed");
+    } else if (!loop_->closing()) {  // a loop closes its connections itself
+      transport_->close();
+      logger().warning("unclosed {}", repr());
+    }
+  } catch (...) {
+    logger().error("Exception ignored while closing a StreamWriter: {}",
+                   asyncio::repr(std::current_exception()));
+  }
+}
+
+std::string StreamWriterState::repr() const {
+  std::string text = "<StreamWriter transport=" + transport_->repr();
+  if (reader_) text += " reader=" + reader_->repr();
+  return text + '>';
+}
+
+namespace {
+
+using Writer = Ref<StreamWriterState>;
+
+Coroutine<> drain(Writer writer) {
+  if (writer->reader()) writer->reader()->check();
+  // connection_lost is on its way. Without a pass it would never arrive in a task that writes and
+  // drains for ever.
+  if (writer->transport()->is_closing()) co_await YieldAwaiter();
+  if (!writer->protocol().may_write()) co_await writer->protocol().drain_helper();
+}
+
+Coroutine<> wait_closed(Writer writer) {
+  const Future<> closed = writer->protocol().get_close_waiter();
+  co_await closed;
+}
+
+}  // namespace
+
+}  // namespace detail
+
+StreamWriter::StreamWriter(std::shared_ptr<WriteTransport> transport,
+                           std::shared_ptr<FlowControlMixin> protocol,
+                           std::optional<StreamReader> reader, EventLoop& loop)
+    : state_(detail::adopt_ref,
+             new detail::StreamWriterState(std::move(transport), std::move(protocol),
+                                           reader ? reader->state() : nullptr, loop.scheduler())) {}
+
+Coroutine<> StreamWriter::drain() const { return detail::drain(state_); }
+Coroutine<> StreamWriter::wait_closed() const { return detail::wait_closed(state_); }
+
+// -- StreamReaderProtocol
+
+StreamReaderProtocol::StreamReaderProtocol(const StreamReader& reader,
+                                           ClientConnected client_connected_cb)
+    : StreamReaderProtocol(detail::default_scheduler(), reader, std::move(client_connected_cb)) {}
+
+StreamReaderProtocol::StreamReaderProtocol(EventLoop& loop, const StreamReader& reader,
+                                           ClientConnected client_connected_cb)
+    : StreamReaderProtocol(loop.scheduler(), reader, std::move(client_connected_cb)) {}
+
+StreamReaderProtocol::StreamReaderProtocol(detail::Scheduler& loop, const StreamReader& reader,
+                                           ClientConnected client_connected_cb)
+    : FlowControlMixin(loop),
+      reader_(*reader.state()),
+      client_connected_(std::move(client_connected_cb)),
+      closed_(loop) {
+  if (client_connected_) strong_reader_ = reader.state();
+}
+
+void StreamReaderProtocol::connection_made(std::shared_ptr<Transport> transport) {
+  const detail::Ref<detail::StreamReaderState> reader = reader_.lock();
+  if (reader) reader->set_transport(transport);
+  over_ssl_ = transport->get_extra_info("sslcontext").has_value();
+  if (!client_connected_) return;
+
+  StreamWriter writer(detail::Ref<detail::StreamWriterState>(
+      detail::adopt_ref,
+      new detail::StreamWriterState(transport, shared_from_this(), reader, loop())));
+  const auto handler = client_connected_(loop(), StreamReader(reader), std::move(writer));
+  strong_reader_ = nullptr;
+  if (!handler) return;
+  handler->task.add_done_callback([&loop = detail::core_of(loop()),
+                                   transport = std::move(transport),
+                                   failed = handler->failed](const AnyFuture& task) {
+    if (!task.cancelled()) {
+      const std::exception_ptr error = task.exception();
+      if (!error) return;
+      loop.call_exception_handler({.message = "Unhandled exception in client_connected_cb",
+                                   .exception = error,
+                                   .transport = transport});
+    }
+    transport->close();
+  });
+}
+
+void StreamReaderProtocol::data_received(BytesView data) {
+  if (const auto reader = reader_.lock()) reader->feed_data(data);
+}
+
+bool StreamReaderProtocol::eof_received() {
+  if (const auto reader = reader_.lock()) reader->feed_eof();
+  // The connection stays open for writing, which TLS does not know.
+  return !over_ssl_;
+}
+
+void StreamReaderProtocol::connection_lost(std::exception_ptr error) {
+  if (const auto reader = reader_.lock()) {
+    if (error)
+      reader->set_exception(error);
+    else
+      reader->feed_eof();
+  }
+  if (!closed_.done()) {
+    if (error)
+      closed_.set_exception(error);
+    else
+      closed_.set_result();
+    // Nobody has to ask (rule 213).
+    closed_.state()->mark_retrieved();
+  }
+  FlowControlMixin::connection_lost(error);
+  reader_.reset();
+}
+
+// -- open_connection, start_server
+
+namespace detail {
+
+namespace {
+
+using Streams = std::pair<StreamReader, StreamWriter>;
+
+/// `request` says what to connect to, and in which way.
+template <class Request>
+Coroutine<Streams> open_streams(Request request, std::ptrdiff_t limit) {
+  LoopCore& core = core_of(running_scheduler());
+  const StreamReader reader(*core.facade, limit);
+  const auto protocol = std::make_shared<StreamReaderProtocol>(*core.facade, reader);
+  ProtocolFactory factory = [protocol] { return protocol; };
+  Connection connection = co_await open_connection(core, std::move(factory), std::move(request));
+  StreamWriter writer(std::move(connection.first), protocol, reader, *core.facade);
+  co_return Streams(reader, std::move(writer));
+}
+
+template <class Request>
+Coroutine<Server> serve_streams(ClientConnected client_connected_cb, Request request,
+                                std::ptrdiff_t limit) {
+  ProtocolFactory factory = [client_connected_cb = std::move(client_connected_cb), limit] {
+    return std::make_shared<StreamReaderProtocol>(StreamReader(limit), client_connected_cb);
+  };
+  Server server =
+      co_await serve(core_of(running_scheduler()), std::move(factory), std::move(request));
+  co_return server;
+}
+
+std::ptrdiff_t limit_of(const std::optional<std::ptrdiff_t>& option) {
+  return option.value_or(constants::stream_limit);
+}
+
+}  // namespace
+
+Coroutine<Server> start_server(ClientConnected client_connected_cb, std::vector<std::string> hosts,
+                               const Port& port, ServerOptions options) {
+  return serve_streams(std::move(client_connected_cb),
+                       ServerRequest(std::move(hosts), port, options), limit_of(options.limit));
+}
+
+}  // namespace detail
+
+Coroutine<std::pair<StreamReader, StreamWriter>> open_connection(std::string_view host,
+                                                                 const Port& port,
+                                                                 ConnectionOptions options) {
+  return detail::open_streams(detail::ConnectionRequest(std::string(host), port, options),
+                              detail::limit_of(options.limit));
+}
+
+Coroutine<std::pair<StreamReader, StreamWriter>> open_connection(ConnectionOptions options) {
+  return detail::open_streams(detail::ConnectionRequest({}, Port(), options),
+                              detail::limit_of(options.limit));
+}
+
+}  // namespace asyncio::inline v1

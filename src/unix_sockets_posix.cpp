@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: BSL-1.0
+// create_unix_connection, create_unix_server (surface A10, rule 170).
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <asyncio/connections.hpp>
+#include <asyncio/logging.hpp>
+#include <cerrno>
+#include <optional>
+
+#include "connect.hpp"
+#include "loop_core.hpp"
+#include "sock_connect.hpp"
+
+namespace asyncio::inline v1 {
+
+namespace detail {
+
+namespace {
+
+const Logger& logger() {
+  static const Logger asyncio = get_logger("asyncio");
+  return asyncio;
+}
+
+/// What a call was given: a path, or a socket that it takes over.
+struct UnixRequest {
+  UnixRequest(const UnixPath* wanted, Socket* given) {
+    if (wanted) path = wanted->text();
+    if (given) sock = std::move(*given);
+    adopts = given != nullptr;
+  }
+
+  std::optional<std::string> path;
+  bool adopts = false;
+  Socket sock;
+};
+
+/// Is the request for a path? ValueError unless it is for that or for a fitting socket.
+bool has_path(const UnixRequest& request, const char* neither) {
+  if (request.path && request.adopts)
+    throw ValueError("path and sock can not be specified at the same time");
+  if (request.path) return true;
+  if (!request.adopts) throw ValueError(neither);
+  if (request.sock.family() != AF_UNIX || request.sock.type() != SOCK_STREAM)
+    throw ValueError("A UNIX Domain Stream Socket was expected, got " + to_string(request.sock));
+  return false;
+}
+
+/// Abstract names, and the sockets that have no name, are no files.
+bool is_file(const std::string& path) { return !path.empty() && path[0] != '\0'; }
+
+/// The errno of a failed look at the file, 0 if `info` has been filled.
+int look_at(const std::string& path, struct stat& info) {
+  return ::stat(path.c_str(), &info) == 0 ? 0 : errno;
+}
+
+Socket bind_to_path(const std::string& path) {
+  Socket sock(AF_UNIX, SOCK_STREAM);
+  remove_stale_socket(path);
+  try {
+    sock.bind(Address::from_path(path));
+  } catch (const OSError& error) {
+    if (error.errno_value() != EADDRINUSE) throw;
+    throw_os_error(EADDRINUSE, "Address " + repr_str(path) + " is already in use");
+  }
+  return sock;
+}
+
+/// The file of a listening socket, removed with this object if nobody has put another in its place.
+class SocketFile {
+ public:
+  SocketFile(std::string path, const struct stat& info)
+      : path_(std::move(path)), device_(info.st_dev), inode_(info.st_ino) {}
+  SocketFile(const SocketFile&) = delete;
+  SocketFile& operator=(const SocketFile&) = delete;
+  ~SocketFile() {
+    struct stat info {};
+    int error = look_at(path_, info);
+    if (error == 0 && (info.st_dev != device_ || info.st_ino != inode_)) return;
+    if (error == 0 && ::unlink(path_.c_str()) != 0) error = errno;
+    if (error != 0 && error != ENOENT) {
+      logger().error("Unable to clean up listening UNIX socket {}: {}", repr_str(path_),
+                     repr(make_os_error(error)));
+    }
+  }
+
+ private:
+  const std::string path_;
+  const dev_t device_;
+  const ino_t inode_;
+};
+
+/// Null if the socket is no file.
+std::shared_ptr<SocketFile> file_of(const Socket& sock) {
+  std::string path = sock.getsockname().path();
+  struct stat info {};
+  if (!is_file(path)) return nullptr;
+  const int error = look_at(path, info);
+  if (error == ENOENT) return nullptr;
+  if (error != 0) throw_os_error(error);
+  return std::make_shared<SocketFile>(std::move(path), info);
+}
+
+Coroutine<Connection> connect_unix(LoopCore& core, ProtocolFactory factory, UnixRequest request) {
+  if (has_path(request, "no path and sock were specified")) {
+    request.sock = Socket(AF_UNIX, SOCK_STREAM);
+    co_await sock_connect(core, request.sock, Address::from_path(*request.path));
+  }
+  co_return co_await make_connection(core, std::move(factory), std::move(request.sock));
+}
+
+Coroutine<Server> listen_unix(LoopCore& core, ProtocolFactory factory, UnixRequest request,
+                              UnixServerOptions options) {
+  if (has_path(request, "path was not specified, and no sock specified"))
+    request.sock = bind_to_path(*request.path);
+  std::shared_ptr<void> file;
+  if (options.cleanup_socket) file = file_of(request.sock);
+  std::vector<Socket> sockets;
+  sockets.push_back(std::move(request.sock));
+  co_return co_await make_server(core, std::move(factory), std::move(sockets), options.backlog,
+                                 options.start_serving, std::move(file));
+}
+
+}  // namespace
+
+// The directory may let sockets be made, but not removed: binding will tell.
+void remove_stale_socket(const std::string& path) {
+  if (!is_file(path)) return;
+  struct stat info {};
+  int error = look_at(path, info);
+  if (error == 0 && S_ISSOCK(info.st_mode) && ::unlink(path.c_str()) != 0) error = errno;
+  if (error != 0 && error != ENOENT) {
+    logger().error("Unable to check or remove stale UNIX socket {}: {}", repr_str(path),
+                   asyncio::repr(make_os_error(error)));
+  }
+}
+}  // namespace detail
+
+Coroutine<EventLoop::AnyConnection> EventLoop::connect_unix(ProtocolFactory factory,
+                                                            const UnixPath* path,
+                                                            UnixConnectionOptions options) {
+  return detail::connect_unix(core(), std::move(factory), detail::UnixRequest(path, options.sock));
+}
+
+Coroutine<Server> EventLoop::listen_unix(ProtocolFactory factory, const UnixPath* path,
+                                         UnixServerOptions options) {
+  return detail::listen_unix(core(), std::move(factory), detail::UnixRequest(path, options.sock),
+                             options);
+}
+
+}  // namespace asyncio::inline v1
