@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// create_connection and create_server for those who do not come through the facade. Private to the
-// library.
+// create_connection, create_server and their Unix kin for those who do not come through the facade.
+// Private to the library.
 #pragma once
 
 #include <sys/socket.h>
@@ -81,5 +81,31 @@ struct ServerRequest {
 
 /// Rules 159, 167-169.
 Coroutine<Server> serve(LoopCore& core, ProtocolFactory factory, ServerRequest request);
+
+/// What create_unix_connection was asked for, owned: a path, or a socket to take over.
+struct UnixRequest {
+  UnixRequest(const UnixPath* wanted, Socket* given) : adopts(given != nullptr) {
+    if (wanted) path = wanted->text();
+    if (given) sock = std::move(*given);
+  }
+
+  std::optional<std::string> path;
+  bool adopts;
+  Socket sock;
+};
+
+Coroutine<Connection> open_connection(LoopCore& core, ProtocolFactory factory,
+                                      UnixRequest request);
+
+/// What create_unix_server was asked for, owned.
+struct UnixServerRequest : UnixRequest {
+  UnixServerRequest(const UnixPath* wanted, const UnixServerOptions& options)
+      : UnixRequest(wanted, options.sock), options(options) {}
+
+  UnixServerOptions options;  // its sock is not used: it may be gone
+};
+
+/// Rule 170.
+Coroutine<Server> serve(LoopCore& core, ProtocolFactory factory, UnixServerRequest request);
 
 }  // namespace asyncio::inline v1::detail

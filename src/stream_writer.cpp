@@ -197,7 +197,7 @@ void StreamReaderProtocol::connection_lost(std::exception_ptr error) {
   reader_.reset();
 }
 
-// -- open_connection, start_server
+// -- open_connection, start_server, and their Unix kin
 
 namespace detail {
 
@@ -240,6 +240,12 @@ Coroutine<Server> start_server(ClientConnected client_connected_cb, std::vector<
                        ServerRequest(std::move(hosts), port, options), limit_of(options.limit));
 }
 
+Coroutine<Server> start_unix_server(ClientConnected client_connected_cb, const UnixPath* path,
+                                    UnixServerOptions options) {
+  return serve_streams(std::move(client_connected_cb), UnixServerRequest(path, options),
+                       limit_of(options.limit));
+}
+
 }  // namespace detail
 
 Coroutine<std::pair<StreamReader, StreamWriter>> open_connection(std::string_view host,
@@ -251,6 +257,18 @@ Coroutine<std::pair<StreamReader, StreamWriter>> open_connection(std::string_vie
 
 Coroutine<std::pair<StreamReader, StreamWriter>> open_connection(ConnectionOptions options) {
   return detail::open_streams(detail::ConnectionRequest({}, Port(), options),
+                              detail::limit_of(options.limit));
+}
+
+Coroutine<std::pair<StreamReader, StreamWriter>> open_unix_connection(
+    const UnixPath& path, UnixConnectionOptions options) {
+  return detail::open_streams(detail::UnixRequest(&path, options.sock),
+                              detail::limit_of(options.limit));
+}
+
+Coroutine<std::pair<StreamReader, StreamWriter>> open_unix_connection(
+    UnixConnectionOptions options) {
+  return detail::open_streams(detail::UnixRequest(nullptr, options.sock),
                               detail::limit_of(options.limit));
 }
 

@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "connect.hpp"
+#include "connection_requests.hpp"
 #include "loop_core.hpp"
 #include "sock_connect.hpp"
 
@@ -23,19 +24,6 @@ const Logger& logger() {
   static const Logger asyncio = get_logger("asyncio");
   return asyncio;
 }
-
-/// What a call was given: a path, or a socket that it takes over.
-struct UnixRequest {
-  UnixRequest(const UnixPath* wanted, Socket* given) {
-    if (wanted) path = wanted->text();
-    if (given) sock = std::move(*given);
-    adopts = given != nullptr;
-  }
-
-  std::optional<std::string> path;
-  bool adopts = false;
-  Socket sock;
-};
 
 /// Is the request for a path? ValueError unless it is for that or for a fitting socket.
 bool has_path(const UnixRequest& request, const char* neither) {
@@ -103,26 +91,6 @@ std::shared_ptr<SocketFile> file_of(const Socket& sock) {
   return std::make_shared<SocketFile>(std::move(path), info);
 }
 
-Coroutine<Connection> connect_unix(LoopCore& core, ProtocolFactory factory, UnixRequest request) {
-  if (has_path(request, "no path and sock were specified")) {
-    request.sock = Socket(AF_UNIX, SOCK_STREAM);
-    co_await sock_connect(core, request.sock, Address::from_path(*request.path));
-  }
-  co_return co_await make_connection(core, std::move(factory), std::move(request.sock));
-}
-
-Coroutine<Server> listen_unix(LoopCore& core, ProtocolFactory factory, UnixRequest request,
-                              UnixServerOptions options) {
-  if (has_path(request, "path was not specified, and no sock specified"))
-    request.sock = bind_to_path(*request.path);
-  std::shared_ptr<void> file;
-  if (options.cleanup_socket) file = file_of(request.sock);
-  std::vector<Socket> sockets;
-  sockets.push_back(std::move(request.sock));
-  co_return co_await make_server(core, std::move(factory), std::move(sockets), options.backlog,
-                                 options.start_serving, std::move(file));
-}
-
 }  // namespace
 
 // The directory may let sockets be made, but not removed: binding will tell.
@@ -136,18 +104,44 @@ void remove_stale_socket(const std::string& path) {
                    asyncio::repr(make_os_error(error)));
   }
 }
+
+Coroutine<Connection> open_connection(LoopCore& core, ProtocolFactory factory,
+                                      UnixRequest request) {
+  if (has_path(request, "no path and sock were specified")) {
+    request.sock = Socket(AF_UNIX, SOCK_STREAM);
+    co_await sock_connect(core, request.sock, Address::from_path(*request.path));
+  }
+  co_return co_await make_connection(core, std::move(factory), std::move(request.sock));
+}
+
+Coroutine<Server> serve(LoopCore& core, ProtocolFactory factory, UnixServerRequest request) {
+  if (has_path(request, "path was not specified, and no sock specified"))
+    request.sock = bind_to_path(*request.path);
+  const UnixServerOptions& options = request.options;
+  std::shared_ptr<void> file;
+  if (options.cleanup_socket) file = file_of(request.sock);
+  std::vector<Socket> sockets;
+  sockets.push_back(std::move(request.sock));
+  co_return co_await make_server(core, std::move(factory), std::move(sockets), options.backlog,
+                                 options.start_serving, std::move(file));
+}
+
 }  // namespace detail
 
 Coroutine<EventLoop::AnyConnection> EventLoop::connect_unix(ProtocolFactory factory,
                                                             const UnixPath* path,
                                                             UnixConnectionOptions options) {
-  return detail::connect_unix(core(), std::move(factory), detail::UnixRequest(path, options.sock));
+  if (options.limit)
+    throw TypeError("create_unix_connection() got an unexpected keyword argument 'limit'");
+  return detail::open_connection(core(), std::move(factory),
+                                 detail::UnixRequest(path, options.sock));
 }
 
 Coroutine<Server> EventLoop::listen_unix(ProtocolFactory factory, const UnixPath* path,
                                          UnixServerOptions options) {
-  return detail::listen_unix(core(), std::move(factory), detail::UnixRequest(path, options.sock),
-                             options);
+  if (options.limit)
+    throw TypeError("create_unix_server() got an unexpected keyword argument 'limit'");
+  return detail::serve(core(), std::move(factory), detail::UnixServerRequest(path, options));
 }
 
 }  // namespace asyncio::inline v1

@@ -196,6 +196,8 @@ struct UnixConnectionOptions {
   /// A connected Unix stream socket to adopt instead of connecting. Taken over at the call: the
   /// object is closed afterwards.
   Socket* sock = nullptr;
+  /// Of open_unix_connection(), and not of create_unix_connection(): the limit of its StreamReader.
+  std::optional<std::ptrdiff_t> limit{};
 };
 static_assert(detail::require_inline_options<UnixConnectionOptions>());
 
@@ -207,6 +209,8 @@ struct UnixServerOptions {
   int backlog = constants::backlog;
   bool start_serving = true;   ///< false: bound, but connecting is refused
   bool cleanup_socket = true;  ///< remove the file on close(), if it is still that of this socket
+  /// Of start_unix_server(), and not of create_unix_server(): the limit of its StreamReaders.
+  std::optional<std::ptrdiff_t> limit{};
 };
 static_assert(detail::require_inline_options<UnixServerOptions>());
 

@@ -516,10 +516,20 @@ Coroutine<std::pair<StreamReader, StreamWriter>> open_connection(std::string_vie
 /// Adopts a connected socket: {.sock = &socket}. The socket is taken over, also on failure.
 Coroutine<std::pair<StreamReader, StreamWriter>> open_connection(ConnectionOptions options);
 
+/// open_connection() to the Unix socket at `path`: see EventLoop::create_unix_connection. POSIX.
+/// Python: asyncio.open_unix_connection.
+Coroutine<std::pair<StreamReader, StreamWriter>> open_unix_connection(
+    const UnixPath& path, UnixConnectionOptions options = {});
+/// Adopts a connected socket: {.sock = &socket}. The socket is taken over, also on failure.
+Coroutine<std::pair<StreamReader, StreamWriter>> open_unix_connection(
+    UnixConnectionOptions options);
+
 namespace detail {
 Coroutine<Server> start_server(ClientConnected client_connected_cb, std::vector<std::string> hosts,
                                const Port& port, ServerOptions options);
-}
+Coroutine<Server> start_unix_server(ClientConnected client_connected_cb, const UnixPath* path,
+                                    UnixServerOptions options);
+}  // namespace detail
 
 /// Listens in the loop that runs when it is awaited: EventLoop::create_server, of which it has the
 /// options and errors. For each connection `client_connected_cb(StreamReader, StreamWriter)` is
@@ -554,6 +564,21 @@ template <class F>
 Coroutine<Server> start_server(F&& client_connected_cb, ServerOptions options) {
   static_assert(detail::require_inline_callable<F>());
   return detail::start_server(std::forward<F>(client_connected_cb), {}, Port(), options);
+}
+
+/// start_server() on a Unix socket that it makes at `path`: see EventLoop::create_unix_server.
+/// POSIX. Python: asyncio.start_unix_server.
+template <class F>
+Coroutine<Server> start_unix_server(F&& client_connected_cb, const UnixPath& path,
+                                    UnixServerOptions options = {}) {
+  static_assert(detail::require_inline_callable<F>());
+  return detail::start_unix_server(std::forward<F>(client_connected_cb), &path, options);
+}
+/// Serves on a socket that is bound: {.sock = &socket}. The socket is taken over.
+template <class F>
+Coroutine<Server> start_unix_server(F&& client_connected_cb, UnixServerOptions options) {
+  static_assert(detail::require_inline_callable<F>());
+  return detail::start_unix_server(std::forward<F>(client_connected_cb), nullptr, options);
 }
 
 }  // namespace asyncio::inline v1

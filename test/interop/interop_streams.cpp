@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
-// For test/interop/bulk.py: interop_echo with streams.
+// For test/interop/bulk.py and unix.py: interop_echo with streams. PLACE is a port, or the path of a
+// Unix socket.
 //
-//   interop_streams server PORT
-//   interop_streams client PORT SIZE   sends SIZE bytes, reads to the end, prints two checksums
+//   interop_streams server PLACE
+//   interop_streams client PLACE SIZE   sends SIZE bytes, reads to the end, prints two checksums
 #include <algorithm>
 #include <csignal>
 #include <cstdint>
@@ -10,6 +11,7 @@
 #include <cstdlib>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <asyncio/asyncio.hpp>
 #include <boost/crc.hpp>
@@ -68,8 +70,22 @@ asyncio::Coroutine<> receive(asyncio::StreamReader reader, Count& received) {
   }
 }
 
-asyncio::Coroutine<> client(int port, std::uint64_t size) {
-  auto [reader, writer] = co_await asyncio::open_connection(host, port);
+using Streams = std::pair<asyncio::StreamReader, asyncio::StreamWriter>;
+
+bool is_path(const std::string& place) { return place.find('/') != std::string::npos; }
+
+asyncio::Coroutine<Streams> connect(const std::string& place) {
+  return is_path(place) ? asyncio::open_unix_connection(place)
+                        : asyncio::open_connection(host, place);
+}
+
+asyncio::Coroutine<asyncio::Server> listen(const std::string& place) {
+  return is_path(place) ? asyncio::start_unix_server(echo, place, {.backlog = 1000})
+                        : asyncio::start_server(echo, host, place, {.backlog = 1000});
+}
+
+asyncio::Coroutine<> client(std::string place, std::uint64_t size) {
+  auto [reader, writer] = co_await connect(place);
   Count sent;
   Count received;
   auto both = asyncio::gather(send(writer, size, sent), receive(reader, received));
@@ -80,10 +96,9 @@ asyncio::Coroutine<> client(int port, std::uint64_t size) {
   received.print("received");
 }
 
-int serve(int port) {
+int serve(const std::string& place) {
   asyncio::EventLoop loop;
-  const asyncio::Server server =
-      loop.run_until_complete(asyncio::start_server(echo, host, port, {.backlog = 1000}));
+  const asyncio::Server server = loop.run_until_complete(listen(place));
   loop.add_signal_handler(SIGINT, [&] { loop.stop(); });
   std::puts("listening");
   std::fflush(stdout);
@@ -98,11 +113,11 @@ int serve(int port) {
 
 int main(int argc, char** argv) {
   const std::string_view part = argc > 2 ? argv[1] : "";
-  if (part == "server") return serve(std::atoi(argv[2]));
+  if (part == "server") return serve(argv[2]);
   if (part == "client" && argc > 3) {
-    asyncio::run(client(std::atoi(argv[2]), std::strtoull(argv[3], nullptr, 10)));
+    asyncio::run(client(argv[2], std::strtoull(argv[3], nullptr, 10)));
     return 0;
   }
-  std::fputs("usage: interop_streams server PORT | client PORT SIZE\n", stderr);
+  std::fputs("usage: interop_streams server PLACE | client PLACE SIZE\n", stderr);
   return 2;
 }

@@ -7,6 +7,7 @@ import os
 import pathlib
 import tempfile
 import unittest
+import zlib
 
 from _programs import PATIENCE, Program, close, read_to_end
 
@@ -80,6 +81,31 @@ class Unix(unittest.IsolatedAsyncioTestCase):
             await server.line("listening")
             await asyncio.gather(*[self.exchange_bulk() for _ in range(3)])
             self.assertEqual(await server.interrupt(), 0)
+
+    async def test_our_stream_server(self):
+        async with await Program.start("interop_streams", "server", self.path) as server:
+            await server.line("listening")
+            await asyncio.gather(*[self.exchange_bulk() for _ in range(3)])
+            self.assertEqual(await server.interrupt(), 0)
+        self.assertFalse(os.path.exists(self.path))
+
+    async def test_our_stream_client(self):
+        received = asyncio.get_running_loop().create_future()
+
+        async def echo(reader, writer):
+            data = await read_to_end(reader)
+            writer.write(data)
+            await writer.drain()
+            await close(writer)
+            received.set_result(data)
+
+        async with await asyncio.start_unix_server(echo, self.path):
+            async with await Program.start("interop_streams", "client", self.path,
+                                           len(BULK)) as client:
+                async with asyncio.timeout(PATIENCE):
+                    checksum = f"{len(BULK)} crc32={zlib.crc32(await received):08x}"
+                await client.line(f"sent {checksum}")
+                await client.line(f"received {checksum}")
 
     async def test_our_sockets_send_a_file(self):
         file = self.folder / "file"
