@@ -353,13 +353,14 @@ class Idle : public asyncio::Protocol {
   std::shared_ptr<asyncio::Transport> transport_;
 };
 
-Measured idle_conn(std::uint64_t n) {
+/// `listen(loop, made)` gives the coroutine of a server that counts its connections in `made`.
+template <class Listen>
+Measured idle_connections(std::uint64_t n, Listen listen) {
   allow_descriptors(n);
   const Clients clients(n);
   asyncio::EventLoop loop;
   std::uint64_t made = 0;
-  const asyncio::Server server = loop.run_until_complete(
-      loop.create_server(asyncio::make<Idle>(std::ref(made)), "127.0.0.1", 0, {.backlog = 4096}));
+  const asyncio::Server server = loop.run_until_complete(listen(loop, made));
   const double before = resident();
   clients.begin(server.sockets().front().getsockname().port());
   const double patience = now() + 60;
@@ -369,6 +370,25 @@ Measured idle_conn(std::uint64_t n) {
   }
   for (int i = 0; i < 10; ++i) run_one_pass(loop);  // all wait for data now
   return {n, (resident() - before) / static_cast<double>(n), "B"};
+}
+
+Measured idle_conn(std::uint64_t n) {
+  return idle_connections(n, [](asyncio::EventLoop& loop, std::uint64_t& made) {
+    return loop.create_server(asyncio::make<Idle>(std::ref(made)), "127.0.0.1", 0,
+                              {.backlog = 4096});
+  });
+}
+
+Measured idle_conn_streams(std::uint64_t n) {
+  return idle_connections(n, [](asyncio::EventLoop&, std::uint64_t& made) {
+    const auto handle = [&made](asyncio::StreamReader reader,
+                                asyncio::StreamWriter writer) -> asyncio::Coroutine<> {
+      ++made;
+      const asyncio::Bytes line = co_await reader.readline();
+      writer.write(line);
+    };
+    return asyncio::start_server(handle, "127.0.0.1", 0, {.backlog = 4096});
+  });
 }
 
 struct Workload {
@@ -389,6 +409,7 @@ constexpr Workload workloads[] = {
     {"await_depth", 10'000'000, await_depth},
     {"idle_mem", 1'000'000, idle_mem},
     {"idle_conn", 10'000, idle_conn},
+    {"idle_conn_streams", 10'000, idle_conn_streams},
     {"cancel", 200'000, cancel},
     {"cancel_depth10", 50'000, cancel_depth10},
 };
