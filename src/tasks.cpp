@@ -218,14 +218,15 @@ void TaskBase::keep_subject(Subject& subject) { subject.future = Ref<FutureBase>
 std::vector<std::source_location> TaskBase::stack() const {
   std::vector<std::source_location> places;
   for (const Frame* frame = innermost_; frame; frame = frame->caller)
-    places.push_back(frame->where);
+    if (frame->where.line() != 0) places.push_back(frame->where);
   return places;
 }
 
 std::string TaskBase::repr_info() const {
+  const std::vector<std::source_location> places = stack();
   std::string text = " name=" + repr_str(name());
   text += " coro=<" + function_name(coroutine_) + "() ";
-  text += innermost_ ? "running at " + file_and_line(stack().back())
+  text += innermost_ ? "running at " + file_and_line(places.empty() ? coroutine_ : places.back())
                      : "done, defined at " + file_and_line(coroutine_);
   text += '>';
   if (waiter_) text += " wait_for=" + waiter_->repr();

@@ -22,6 +22,7 @@
 #include <initializer_list>
 #include <memory>
 #include <optional>
+#include <source_location>
 #include <span>
 #include <string>
 #include <string_view>
@@ -397,6 +398,7 @@ class ClientConnected {
 
     Ends& ends() noexcept { return *ends_; }
     void keep(Coroutine<T> coroutine) { frame_ = std::move(coroutine).release(); }
+    const std::source_location& where() const noexcept { return frame_->where; }
 
     static Coroutine<> run(std::shared_ptr<Call> call) { co_await Awaiter(*call); }
 
@@ -407,6 +409,7 @@ class ClientConnected {
       bool await_ready() const noexcept { return false; }
       template <std::derived_from<detail::Frame> P>
       void await_suspend(std::coroutine_handle<P> caller) const noexcept {
+        caller.promise().where = {};
         call_.frame_->enter(caller.promise(), call_.frame_);
       }
       void await_resume() const {
@@ -438,7 +441,10 @@ class ClientConnected {
         using CallOfThis = Call<typename Result::value_type>;
         const auto call = std::make_shared<CallOfThis>(self, std::move(ends));
         call->keep(invoke(call->ends()));
-        return Handler{detail::create_task(loop, CallOfThis::run(call)), call};
+        const std::source_location coroutine = call->where();
+        const AnyTask task = detail::create_task(loop, CallOfThis::run(call));
+        task.state()->as_task()->set_coroutine(coroutine);
+        return Handler{task, call};
       } else {
         invoke(ends);
         return std::nullopt;

@@ -70,8 +70,14 @@ class TaskBase : public ReadyNode, private Links {
   void set_log_destroy_pending(bool value) noexcept { log_destroy_pending_ = value; }
   /// The innermost frame; null when done.
   const Frame* innermost() const noexcept { return innermost_; }
-  /// Where the frames stand, the innermost first; empty when done.
+  /// Where the frames stand, the innermost first; empty when done. Frames without a place, which
+  /// only keep things for those that they await, are left out.
   std::vector<std::source_location> stack() const;
+  /// The coroutine that it is the task of, if the outermost frame only keeps things for that.
+  void set_coroutine(const std::source_location& place) noexcept {
+    coroutine_ = place;
+    if (!started_) innermost_->where = {};
+  }
   /// What it waits for.
   FutureBase* waiter() const noexcept { return waiter_; }
   /// What its repr says beside what a future's does.
@@ -353,10 +359,26 @@ template <class F, class... Args>
 concept coroutine_function = requires(F& function, Args&... args) {
   { std::invoke(function, args...) } -> a_coroutine;
 };
+/// Awaits a coroutine in a task's outermost frame, which only keeps things for it: the task is shown
+/// as that coroutine's.
+template <class T>
+class KeeperAwaiter : public CoroutineAwaiter<T> {
+ public:
+  explicit KeeperAwaiter(Coroutine<T> coroutine)
+      : CoroutineAwaiter<T>(std::move(coroutine).release()) {}
+  template <std::derived_from<Frame> P>
+  void await_suspend(std::coroutine_handle<P> keeper) noexcept {
+    CoroutineAwaiter<T>::await_suspend(keeper);
+    Frame& frame = keeper.promise();
+    frame.where = {};
+    frame.task->set_coroutine(frame.task->innermost()->where);
+  }
+};
+
 /// Keeps a callable and its arguments alive for as long as the coroutine that it makes runs.
 template <class F, class... Args>
 auto call_and_keep(F function, Args... args) -> std::invoke_result_t<F&, Args&...> {
-  co_return co_await std::invoke(function, args...);
+  co_return co_await KeeperAwaiter(std::invoke(function, args...));
 }
 
 }  // namespace detail

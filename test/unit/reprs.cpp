@@ -129,6 +129,16 @@ BOOST_AUTO_TEST_CASE(a_task_shows_its_name_coroutine_and_state) {
              "<Task finished name='TestTask' coro=<notmuch() done, defined at HERE> result='abc'>");
 }
 
+BOOST_AUTO_TEST_CASE(a_task_made_of_a_function_shows_the_coroutine_that_this_makes) {
+  Loop loop;
+  const auto task = loop.create_task([]() -> Coroutine<> { co_await asyncio::sleep(1); });
+  loop.pass(1);
+  BOOST_TEST(to_string(task).find("lambda") != std::string::npos, to_string(task));
+  BOOST_TEST(to_string(task).find(" running at " + task.get_stack().at(0).file) !=
+             std::string::npos);
+  BOOST_TEST(task.get_stack().at(0).file.ends_with("reprs.cpp"));
+}
+
 BOOST_AUTO_TEST_CASE(a_task_without_a_name_shows_its_number) {
   Loop loop;
   const auto number = [](const AnyFuture& task) {

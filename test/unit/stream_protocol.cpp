@@ -141,7 +141,10 @@ BOOST_AUTO_TEST_CASE(r215_of_a_coroutine_function_a_task_is_made_which_starts_on
   const auto protocol = std::make_shared<StreamReaderProtocol>(loop, StreamReader(loop), callback);
   protocol->connection_made(wire);
   BOOST_TEST(events == Lines{"called"}, boost::test_tools::per_element());
+  const AnyTask task = all_tasks(loop).at(0);
+  BOOST_TEST(to_string(task).find("streams.hpp") == std::string::npos, to_string(task));
   loop.pass(1);
+  BOOST_TEST(task.get_stack().at(0).file.ends_with("stream_protocol.cpp"));
   protocol->data_received("data");
   loop.pass();
   BOOST_TEST(events == (Lines{"called", "starts", "data"}), boost::test_tools::per_element());
