@@ -112,8 +112,7 @@ BOOST_FIXTURE_TEST_CASE(a_failing_get_buffer_is_reported_and_fatal, Connection) 
   protocol->on_get = [] { throw ValueError("no room"); };
   peer.send("x");
   loop.pass();
-  BOOST_TEST(report() ==
-             "Fatal error: protocol.get_buffer() call failed.: ValueError('no room')");
+  BOOST_TEST(report() == "Fatal error: protocol.get_buffer() call failed.: ValueError('no room')");
   BOOST_TEST(protocol->log == "lost ValueError('no room')");
 }
 

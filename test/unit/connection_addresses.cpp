@@ -51,9 +51,8 @@ BOOST_AUTO_TEST_SUITE(connection_addresses_tests)
 
 BOOST_AUTO_TEST_CASE(rule_160_a_service_is_known_by_its_name) {
   EventLoop loop;
-  const std::string error =
-      loop.run_until_complete(ending(loop.create_connection(make_protocol, "127.0.0.1", "nonsense")))
-          .what();
+  auto connecting = loop.create_connection(make_protocol, "127.0.0.1", "nonsense");
+  const std::string error = loop.run_until_complete(ending(std::move(connecting))).what();
   BOOST_TEST(error ==
              "gaierror(" + std::to_string(EAI_SERVICE) + ", '" + gai_strerror(EAI_SERVICE) + "')");
   if (!::getservbyname("http", "tcp")) return;  // a system without a list of services

@@ -237,8 +237,7 @@ BOOST_FIXTURE_TEST_CASE(only_debug_mode_asks_whether_the_socket_blocks, Pair) {
   ::fcntl(a.fileno(), F_SETFL, 0);
   BOOST_TEST(send(file, {.count = 7}) == 7);
   loop.set_debug(true);
-  BOOST_TEST(error(loop.sock_sendfile(a, file)) ==
-             "ValueError('the socket must be non-blocking')");
+  BOOST_TEST(error(loop.sock_sendfile(a, file)) == "ValueError('the socket must be non-blocking')");
 }
 
 BOOST_FIXTURE_TEST_CASE(a_lost_connection_is_an_error_and_no_signal, Pair) {

@@ -99,7 +99,8 @@ BOOST_AUTO_TEST_CASE(sp1_without_options_the_streams_are_ours) {
 
 BOOST_AUTO_TEST_CASE(r188_communicate_feeds_and_reads_all_at_once) {
   run_silently([]() -> Coroutine<> {
-    const Process process = co_await create_subprocess_shell("tee /dev/stderr </dev/stdin", all_pipes);
+    const Process process =
+        co_await create_subprocess_shell("tee /dev/stderr </dev/stdin", all_pipes);
     const std::string input(1'000'000, 'x');
     const auto [out, err] = co_await process.communicate(input);
     BOOST_TEST((*out == input));
