@@ -339,6 +339,22 @@ BOOST_FIXTURE_TEST_CASE(numbers_and_pipes_are_watched_and_stay_open, Pair) {
   BOOST_TEST(::close(pipe[1]) == 0);
 }
 
+BOOST_FIXTURE_TEST_CASE(a_descriptor_that_blocks_does_so_when_it_is_watched_and_later, Pair) {
+  const auto blocks = [&] { return (::fcntl(a.fileno(), F_GETFL) & O_NONBLOCK) == 0; };
+  ::fcntl(a.fileno(), F_SETFL, 0);
+  loop.add_reader(a, [&] { note("read"); });
+  BOOST_TEST(pass() == "");
+  BOOST_TEST(blocks());
+  b.send("x");
+  BOOST_TEST(pass() == "read ");
+  loop.add_writer(a, [&] { note("write"); });
+  BOOST_TEST(pass() == "read write ");
+  BOOST_TEST(blocks());
+  loop.remove_reader(a);
+  loop.remove_writer(a);
+  BOOST_TEST(blocks());
+}
+
 BOOST_AUTO_TEST_CASE(sockets_of_asio_are_watched_beside_their_own_operations) {
   const NoDescriptorLeft check;
   boost::asio::io_context context;
