@@ -40,6 +40,7 @@ class Descriptors::Watch final : public Pooled, private ReadyNode {
       lent_->assign(duplicate_.fileno(), error);
     }
     if (error) throw_os_error(error);
+    stay_blocking(descriptor);
   }
 
   void add_ref() noexcept { ++references_; }
@@ -91,6 +92,16 @@ class Descriptors::Watch final : public Pooled, private ReadyNode {
   };
 
   ~Watch() { stop(); }
+
+  /// Asio makes non-blocking, once and for good, what it is to wait for. Here only the callbacks
+  /// read and write, and a terminal, say, is also that of other programs.
+  void stay_blocking(NativeSocket descriptor) noexcept {
+    const int flags = ::fcntl(descriptor, F_GETFL);
+    if (flags == -1 || (flags & O_NONBLOCK)) return;
+    boost::system::error_code ignored;
+    lent_->native_non_blocking(true, ignored);
+    ::fcntl(descriptor, F_SETFL, flags);
+  }
 
   Side& side(Readiness readiness) noexcept {
     return readiness == Readiness::readable ? reader_ : writer_;

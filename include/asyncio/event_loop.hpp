@@ -246,9 +246,9 @@ class EventLoop {
 
   /// Calls f(args...) in each pass in which the descriptor is readable, at its end or broken, until
   /// remove_reader(). Replaces what was there, which will not run any more (rule 123). The
-  /// descriptor stays the caller's, and must stay open until it is removed. RuntimeError "File
-  /// descriptor N is used by transport ..."; OSError if the system cannot wait for it, a
-  /// PermissionError for regular files.
+  /// descriptor stays the caller's, blocking if it was, and must stay open until it is removed.
+  /// RuntimeError "File descriptor N is used by transport ..."; OSError if the system cannot wait
+  /// for it, a PermissionError for regular files.
   template <class F, class... Args>
   void add_reader(Descriptor descriptor, F&& callback, Args&&... args) {
     add_watch(descriptor, detail::Readiness::readable,

@@ -141,6 +141,19 @@ BOOST_FIXTURE_TEST_CASE(r123_a_new_reader_replaces_the_old_one, Pair) {
   BOOST_TEST(!loop.remove_reader(a));
 }
 
+BOOST_FIXTURE_TEST_CASE(r123_a_writer_is_replaced_and_removed_like_a_reader, Pair) {
+  loop.add_writer(a, [&] { note("first"); });
+  loop.add_writer(a, [&] { note("second"); });
+  BOOST_TEST(pass() == "second ");
+  loop.add_reader(a, [&] {
+    note("removes");
+    loop.remove_writer(a);
+  });
+  b.send("x");
+  BOOST_TEST(pass() == "removes ");
+  BOOST_TEST(pass() == "removes ");
+}
+
 BOOST_FIXTURE_TEST_CASE(r123_what_is_replaced_in_the_pass_that_calls_it_does_not_run, Pair) {
   loop.add_reader(a, [&] { note("first"); });
   loop.add_reader(b, [&] {
@@ -254,12 +267,15 @@ BOOST_FIXTURE_TEST_CASE(what_cannot_be_watched_is_refused, Pair) {
 BOOST_FIXTURE_TEST_CASE(a_closed_loop_watches_nothing, Pair) {
   const auto held = std::make_shared<int>();
   loop.add_reader(a, [held] {});
+  loop.add_writer(b, [held] {});
   b.send("x");
   loop.close();
   BOOST_TEST(held.use_count() == 1);
   BOOST_TEST(!loop.remove_reader(a));
-  BOOST_TEST(thrown_by([&] { loop.add_reader(a, [] {}); }) ==
-             "RuntimeError('Event loop is closed')");
+  BOOST_TEST(!loop.remove_writer(b));
+  const std::string closed = "RuntimeError('Event loop is closed')";
+  BOOST_TEST(thrown_by([&] { loop.add_reader(a, [] {}); }) == closed);
+  BOOST_TEST(thrown_by([&] { loop.add_writer(b, [] {}); }) == closed);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_callback_that_is_due_when_the_loop_closes_is_dropped, Pair) {
@@ -321,6 +337,22 @@ BOOST_FIXTURE_TEST_CASE(numbers_and_pipes_are_watched_and_stay_open, Pair) {
   loop.remove_reader(pipe[0]);
   BOOST_TEST(::close(pipe[0]) == 0);
   BOOST_TEST(::close(pipe[1]) == 0);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_descriptor_that_blocks_does_so_when_it_is_watched_and_later, Pair) {
+  const auto blocks = [&] { return (::fcntl(a.fileno(), F_GETFL) & O_NONBLOCK) == 0; };
+  ::fcntl(a.fileno(), F_SETFL, 0);
+  loop.add_reader(a, [&] { note("read"); });
+  BOOST_TEST(pass() == "");
+  BOOST_TEST(blocks());
+  b.send("x");
+  BOOST_TEST(pass() == "read ");
+  loop.add_writer(a, [&] { note("write"); });
+  BOOST_TEST(pass() == "read write ");
+  BOOST_TEST(blocks());
+  loop.remove_reader(a);
+  loop.remove_writer(a);
+  BOOST_TEST(blocks());
 }
 
 BOOST_AUTO_TEST_CASE(sockets_of_asio_are_watched_beside_their_own_operations) {

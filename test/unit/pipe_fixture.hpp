@@ -3,6 +3,7 @@
 // transport at one end of a pipe.
 #pragma once
 
+#include <cstdlib>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include <fcntl.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <boost/test/unit_test.hpp>
@@ -166,6 +168,21 @@ std::string thrown_by(F f) {
     return repr(std::current_exception());
   }
   return "None";
+}
+
+/// A new terminal, in raw mode: its master, and the end that programs use.
+inline std::pair<FileDescriptor, FileDescriptor> terminal() {
+  FileDescriptor master(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+  BOOST_REQUIRE(master.fileno() >= 0);
+  BOOST_REQUIRE(::grantpt(master.fileno()) == 0);
+  BOOST_REQUIRE(::unlockpt(master.fileno()) == 0);
+  FileDescriptor slave(::open(::ptsname(master.fileno()), O_RDWR | O_NOCTTY | O_CLOEXEC));
+  BOOST_REQUIRE(slave.fileno() >= 0);
+  termios mode;
+  BOOST_REQUIRE(::tcgetattr(slave.fileno(), &mode) == 0);
+  ::cfmakeraw(&mode);
+  BOOST_REQUIRE(::tcsetattr(slave.fileno(), TCSANOW, &mode) == 0);
+  return {std::move(master), std::move(slave)};
 }
 
 /// Every call that opens a descriptor takes the lowest free number: the same one, if nothing leaks.

@@ -3,7 +3,6 @@
 // rule (surface B18). Writing is in pipes_writing.cpp.
 #include <asyncio/pipes.hpp>
 
-#include <cstdlib>
 #include <type_traits>
 
 #include "pipe_fixture.hpp"
@@ -177,12 +176,7 @@ BOOST_FIXTURE_TEST_CASE(r178_read_errors_are_reported_and_end_it, Pipe) {
 }
 
 BOOST_FIXTURE_TEST_CASE(r178_the_end_of_a_terminal_is_not_reported, Pipe) {
-  FileDescriptor master(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
-  BOOST_REQUIRE(master.fileno() >= 0);
-  BOOST_REQUIRE(::grantpt(master.fileno()) == 0);
-  BOOST_REQUIRE(::unlockpt(master.fileno()) == 0);
-  FileDescriptor slave(::open(::ptsname(master.fileno()), O_RDWR | O_NOCTTY | O_CLOEXEC));
-  BOOST_REQUIRE(slave.fileno() >= 0);
+  auto [master, slave] = terminal();
   loop.run_until_complete(loop.connect_read_pipe(factory(), std::move(master)));
   other = std::move(slave);
   send("hello");

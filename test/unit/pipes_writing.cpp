@@ -234,6 +234,37 @@ BOOST_FIXTURE_TEST_CASE(a_device_that_epoll_does_not_know_is_written_all_the_sam
   BOOST_TEST((protocol->events == Events{"made", "lost None"}));
 }
 
+// What the terminal has to be read is not the end of a reader to its writer.
+BOOST_FIXTURE_TEST_CASE(a_terminal_is_read_and_written_side_by_side, Pipe) {
+  auto [master, slave] = terminal();
+  FileDescriptor same(::fcntl(slave.fileno(), F_DUPFD_CLOEXEC, 0));
+  BOOST_REQUIRE(::fcntl(master.fileno(), F_SETFL, O_NONBLOCK) == 0);
+  other = std::move(master);
+  const auto writer = std::make_shared<Recorder>();
+  const auto make_writer = [&] { return writer; };
+  loop.run_until_complete(loop.connect_read_pipe(factory(), std::move(slave)));
+  loop.run_until_complete(loop.connect_write_pipe(make_writer, std::move(same)));
+  std::string written;
+  const auto arrived = [&](const std::string& all) {
+    return [&written, this, all] { return (written += received()) == all; };
+  };
+  writer->transport->write("1");
+  run_until(arrived("1"));
+  send("a");
+  run_until([&] { return protocol->data == "a"; });
+  writer->transport->write("2345");
+  run_until(arrived("12345"));
+  send("bcde");
+  run_until([&] { return protocol->data == "abcde"; });
+  BOOST_TEST(writer->events == Events{"made"});
+  protocol->transport->close();
+  writer->transport->close();
+  pass();
+  BOOST_TEST(protocol->events.back() == "lost None");
+  BOOST_TEST((writer->events == Events{"made", "lost None"}));
+  BOOST_TEST(reports == Events{});
+}
+
 BOOST_FIXTURE_TEST_CASE(a_socket_is_written_to_like_a_pipe, Pipe) {
   auto [ours, theirs] = Socket::pair();
   loop.run_until_complete(loop.connect_write_pipe(factory(), std::move(ours)));

@@ -27,6 +27,8 @@ class SilentBuffered : public BufferedProtocol {
   std::string memory_ = "x";
 };
 
+class SilentParent : public SubprocessProtocol {};
+
 class Named : public Protocol {
  public:
   Named(std::string name, int& counter) : name(std::move(name)) { ++counter; }
@@ -51,6 +53,15 @@ BOOST_AUTO_TEST_CASE(every_method_has_an_empty_default_and_eof_closes) {
   buffered.buffer_updated(1);
   BOOST_TEST(!buffered.eof_received());
   buffered.connection_lost(nullptr);
+
+  SilentParent parent;
+  parent.connection_made(nullptr);
+  parent.pipe_data_received(1, "x");
+  parent.pipe_connection_lost(1, nullptr);
+  parent.process_exited();
+  parent.pause_writing();
+  parent.resume_writing();
+  parent.connection_lost(nullptr);
 }
 
 BOOST_AUTO_TEST_CASE(a_protocol_cannot_be_plain_and_buffered) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -229,6 +230,14 @@ BOOST_FIXTURE_TEST_CASE(r200_wrong_arguments_are_refused, Pair) {
   const Socket datagrams(AF_INET, SOCK_DGRAM);
   BOOST_TEST(error(loop.sock_sendfile(datagrams, file)) ==
              "ValueError('only SOCK_STREAM type sockets are supported')");
+}
+
+BOOST_FIXTURE_TEST_CASE(only_debug_mode_asks_whether_the_socket_blocks, Pair) {
+  const File file("content");
+  ::fcntl(a.fileno(), F_SETFL, 0);
+  BOOST_TEST(send(file, {.count = 7}) == 7);
+  loop.set_debug(true);
+  BOOST_TEST(error(loop.sock_sendfile(a, file)) == "ValueError('the socket must be non-blocking')");
 }
 
 BOOST_FIXTURE_TEST_CASE(a_lost_connection_is_an_error_and_no_signal, Pair) {
@@ -458,6 +467,16 @@ BOOST_FIXTURE_TEST_CASE(r202_a_pipe_is_copied_with_flow_control, Connection) {
   loop.pass();
   BOOST_TEST(transport->get_protocol() == protocol);
   BOOST_TEST((protocol->log == "pause resume held " || protocol->log == "pause held resume "));
+}
+
+BOOST_FIXTURE_TEST_CASE(r202_without_fallback_nothing_is_copied_and_the_transport_goes_on,
+                        Connection) {
+  const File pipe(pipe_with("content"));
+  BOOST_TEST(error(loop.sendfile(transport, pipe, {.fallback = false})) ==
+             "SendfileNotAvailableError('not a regular file')");
+  transport->write("after");
+  BOOST_TEST(read_all() == "after");
+  BOOST_TEST(transport->is_reading());
 }
 
 BOOST_FIXTURE_TEST_CASE(r202_the_protocol_learns_that_writing_is_paused, Connection) {

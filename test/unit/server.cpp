@@ -364,6 +364,19 @@ BOOST_AUTO_TEST_CASE(rule_155_wait_closed_waits_for_close_also_without_connectio
   f.loop.run_until_complete(waiter);
 }
 
+BOOST_AUTO_TEST_CASE(rule_155_the_last_connection_may_end_in_the_pass_that_closes_the_server) {
+  Fixture f;
+  f.drop_when_lost = true;
+  const Server server = f.serve();
+  const Socket client = f.connected();
+  auto waiter = f.loop.create_task(server.wait_closed());
+  f.pass(2);
+  f.loop.call_soon([&] { server.close(); });
+  f.loop.call_soon([&] { f.transports[0]->close(); });
+  f.run_until([&] { return waiter.done(); });
+  BOOST_TEST(f.events.back() == "lost");
+}
+
 BOOST_AUTO_TEST_CASE(cancelling_one_who_waits_leaves_the_others_and_the_server) {
   Fixture f;
   const Server server = f.serve();
@@ -435,6 +448,20 @@ BOOST_AUTO_TEST_CASE(rule_157_close_clients_closes_those_that_are_there) {
   BOOST_TEST(f.at_eof(second));
   const Socket third = f.connected();
   BOOST_TEST(f.events.back() == "made");
+}
+
+BOOST_AUTO_TEST_CASE(rule_157_close_clients_frees_wait_closed_in_two_passes) {
+  Fixture f;
+  const Server server = f.serve();
+  const Socket client = f.connected();
+  auto waiter = f.loop.create_task(server.wait_closed());
+  f.pass(2);
+  server.close();
+  server.close_clients();
+  f.pass();
+  BOOST_TEST(!waiter.done());
+  f.pass();
+  BOOST_TEST(waiter.done());
 }
 
 BOOST_AUTO_TEST_CASE(rule_157_abort_clients_aborts_them_and_frees_wait_closed) {

@@ -131,6 +131,7 @@ BOOST_AUTO_TEST_CASE(r214_the_writer_stays_usable_when_the_peer_has_ended) {
     pair.writer.close();
     co_await pair.writer.wait_closed();
   });
+  BOOST_TEST(loop.reports.empty());
 }
 
 BOOST_AUTO_TEST_CASE(st17_write_eof_then_drain_and_reading_goes_on) {
@@ -175,11 +176,14 @@ BOOST_AUTO_TEST_CASE(r211_drain_without_a_pass_with_one_and_after_the_loss) {
     const std::uint64_t idle = co_await passes_of(pair.writer.drain());
     BOOST_TEST(idle == 0u);
     pair.writer.close();
+    pair.writer.write("dropped");
     const std::uint64_t before = get_running_loop().passes();
     const std::string error = co_await error_of(pair.writer.drain());
     BOOST_TEST(error == "ConnectionResetError('Connection lost')");
     BOOST_TEST(get_running_loop().passes() - before == 1u);
+    BOOST_TEST(pair.peer.recv(10) == "");
   });
+  BOOST_TEST(loop.reports.empty());
 }
 
 BOOST_AUTO_TEST_CASE(r211_drain_of_a_closing_transport_that_still_sends) {
@@ -264,6 +268,7 @@ BOOST_AUTO_TEST_CASE(r213_wait_closed_takes_two_passes_after_close_and_none_late
     const Bytes rest = co_await pair.reader.read();
     BOOST_TEST(rest == "");
   });
+  BOOST_TEST(loop.reports.empty());
 }
 
 BOOST_AUTO_TEST_CASE(r213_wait_closed_with_unread_data) {

@@ -99,7 +99,8 @@ BOOST_AUTO_TEST_CASE(sp1_without_options_the_streams_are_ours) {
 
 BOOST_AUTO_TEST_CASE(r188_communicate_feeds_and_reads_all_at_once) {
   run_silently([]() -> Coroutine<> {
-    const Process process = co_await create_subprocess_shell("tee /dev/stderr", all_pipes);
+    const Process process =
+        co_await create_subprocess_shell("tee /dev/stderr </dev/stdin", all_pipes);
     const std::string input(1'000'000, 'x');
     const auto [out, err] = co_await process.communicate(input);
     BOOST_TEST((*out == input));
@@ -114,6 +115,20 @@ BOOST_AUTO_TEST_CASE(r188_communicate_closes_stdin_also_without_input) {
     const auto [out, err] = co_await process.communicate();
     BOOST_TEST(*out == "");
     BOOST_TEST(*err == "");
+  });
+}
+
+BOOST_AUTO_TEST_CASE(r188_the_child_sees_the_end_of_its_input_whatever_it_inherits) {
+  run_silently([]() -> Coroutine<> {
+    const SubprocessOptions options{
+        .stdin = PIPE, .stdout = PIPE, .stderr = PIPE, .close_fds = false};
+    for (const std::string input : {"abc", ""}) {
+      const Process process = co_await create_subprocess_exec("wc", "-c", options);
+      const auto [out, err] = co_await process.communicate(input);
+      BOOST_TEST(*out == std::to_string(input.size()) + "\n");
+      BOOST_TEST(*err == "");
+      BOOST_TEST(process.returncode().value() == 0);
+    }
   });
 }
 
