@@ -47,7 +47,8 @@ class Places:
             if path.is_dir():
                 self.known[name] = {scenario.stem for scenario in path.glob("*.json")}
             elif path.is_file() and path.suffix in CASE_OF:
-                self.known[name] = set(re.findall(CASE_OF[path.suffix], path.read_text("utf-8"), re.M))
+                text = path.read_text("utf-8")
+                self.known[name] = set(re.findall(CASE_OF[path.suffix], text, re.MULTILINE))
             else:
                 self.known[name] = set()
         return self.known[name]
@@ -55,7 +56,7 @@ class Places:
 
 def check_links(text, places):
     """What the last column of a row names: (how many things, what is wrong)."""
-    place, named, wrong = None, 0, []
+    place, named, wrong = "?", 0, []
     for path, suite, case in TOKEN.findall(text):
         if path:
             place, named = path, named + 1
@@ -107,7 +108,8 @@ def main():
         named, wrong = check_table(table, places, excuse)
         print(f"{table.name}: {named} named, {len(wrong)} failed")
         failures += wrong if named else [f"{table.name}: nothing is named"]
-    print("\n".join(failures))
+    for text in failures:
+        print(text)
     sys.exit(1 if failures else 0)
 
 
