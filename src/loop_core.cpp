@@ -7,6 +7,7 @@
 #include <bit>
 #include <csignal>
 #include <cstdlib>
+#include <string_view>
 #include <typeinfo>
 
 #include "descriptors.hpp"
@@ -21,6 +22,22 @@ const Logger& logger() {
   static const Logger asyncio = get_logger("asyncio");
   return asyncio;
 }
+
+/// What Asio waits with here.
+constexpr std::string_view selector =
+#if defined(BOOST_ASIO_HAS_IOCP)
+    "iocp";
+#elif defined(BOOST_ASIO_HAS_IO_URING_AS_DEFAULT)
+    "io_uring";
+#elif defined(BOOST_ASIO_HAS_EPOLL)
+    "epoll";
+#elif defined(BOOST_ASIO_HAS_KQUEUE)
+    "kqueue";
+#elif defined(BOOST_ASIO_HAS_DEV_POLL)
+    "/dev/poll";
+#else
+    "select";
+#endif
 
 /// Passes, and time, between two looks at the kernel while callbacks are queued.
 constexpr unsigned passes_per_poll = 64;
@@ -118,6 +135,7 @@ LoopCore::LoopCore(LoopOptions options, boost::asio::io_context* host)
       foreign_(std::make_shared<ForeignQueue>(*this)) {
   attended_ = !host;  // nobody but us runs a context of ours
   set_debug(debug_by_environment());
+  logger().debug("Using selector: {}", selector);
 }
 
 LoopCore::~LoopCore() = default;

@@ -3,6 +3,8 @@
 """The example echo servers, with clients written with Python's asyncio."""
 import ast
 import asyncio
+import socket
+import struct
 import unittest
 
 from _programs import HOST, PATIENCE, Program, close, connect, free_port, read_to_end
@@ -97,11 +99,25 @@ class ProtocolEchoServer(unittest.IsolatedAsyncioTestCase):
                 self.assertIn("address already in use", "\n".join(second.lines).lower())
             self.assertEqual(await program.interrupt(), 0)
 
+    async def test_a_reset_is_logged_as_an_error(self):
+        async with await self.start() as program:
+            await self.ready(program)
+            _, writer = await connect(self.port)
+            host, port = writer.get_extra_info("sockname")
+            name = f"{self.logger}{host}_{port}: "
+            await program.line(name + "connection accepted")
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            writer.transport.abort()
+            await program.line(name + "ERROR: [Errno 104] Connection reset by peer")
+            self.assertEqual(await program.interrupt(), 0)
+
 
 class StreamEchoServer(ProtocolEchoServer):
     name = "stream_echo_server"
     logger = "echo_"
     ending = ["closing"]
+    test_a_reset_is_logged_as_an_error = None  # there it comes out of read(), to the loop
 
     async def test_pieces_have_128_bytes_at_most(self):
         async with await self.start() as program:

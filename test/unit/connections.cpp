@@ -15,6 +15,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/test/unit_test.hpp>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -733,6 +734,25 @@ BOOST_AUTO_TEST_CASE(rule_167_port_0_gives_each_address_a_port_of_its_own) {
   BOOST_TEST(with_one_port < servers);
 }
 
+BOOST_AUTO_TEST_CASE(rule_167_a_name_is_every_address_it_has) {
+  EventLoop loop;
+  std::set<std::string> expected;
+  for (const AddressInfo& one :
+       loop.run_until_complete(loop.getaddrinfo("localhost", 0, {.type = SOCK_STREAM}))) {
+    try {
+      Socket(one.family, SOCK_STREAM).bind(one.address);
+      expected.insert(one.address.host());
+    } catch (const OSError&) {  // a system without IPv6
+    }
+  }
+  BOOST_TEST(!expected.empty());
+  Server server = loop.run_until_complete(loop.create_server(make_protocol, "localhost", 0));
+  std::multiset<std::string> hosts;
+  for (const TransportSocket& socket : server.sockets()) hosts.insert(socket.getsockname().host());
+  BOOST_TEST(hosts == (std::multiset<std::string>(expected.begin(), expected.end())),
+             boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(rule_167_no_host_is_every_interface) {
   EventLoop loop;
   Server server =
@@ -754,6 +774,7 @@ BOOST_AUTO_TEST_CASE(rule_167_socket_options_of_a_server) {
     server.close();
     return set;
   };
+  BOOST_TEST(ServerOptions().backlog == 100);
   BOOST_TEST(options({}) == "address ");
   BOOST_TEST(options({.reuse_address = false}) == "");
   BOOST_TEST(options({.reuse_port = true}) == "address port ");

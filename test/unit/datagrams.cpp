@@ -441,9 +441,9 @@ BOOST_AUTO_TEST_CASE(r166_cancelled_while_connection_made_is_awaited_the_transpo
 
 BOOST_AUTO_TEST_CASE(debug_mode_logs_the_creation) {
   const CapturedLog log;
-  get_logger("asyncio").set_level(LogLevel::debug);
   {
     Fixture f, g;
+    get_logger("asyncio").set_level(LogLevel::debug);
     f.loop.set_debug(true);
     g.loop.set_debug(true);
     f.open({.local_addr = {"127.0.0.1", 0}});

@@ -86,6 +86,19 @@ BOOST_AUTO_TEST_CASE(db1_it_is_off_until_it_is_set) {
   BOOST_TEST(!loop.get_debug());
 }
 
+BOOST_AUTO_TEST_CASE(db5_a_new_loop_names_its_selector) {
+  const Log log;
+  const Logger logger = get_logger("asyncio");
+  EventLoop silent;
+  logger.set_level(LogLevel::debug);
+  EventLoop loop;
+  logger.set_level(LogLevel::notset);
+  BOOST_TEST_REQUIRE(log.lines.size() == 1u);
+  BOOST_TEST(log.lines[0].name == "asyncio");
+  BOOST_TEST((log.lines[0].level == LogLevel::debug));
+  BOOST_TEST(log.lines[0].message == "Using selector: epoll");
+}
+
 BOOST_AUTO_TEST_CASE(db4_the_environment_sets_it) {
   for (const char* name : {"ASYNCIO_DEBUG", "PYTHONASYNCIODEBUG"}) {
     {

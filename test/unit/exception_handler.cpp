@@ -4,6 +4,8 @@
 // rules 13, 101 and 102.
 #include <asyncio/exception_context.hpp>
 
+#include <asyncio/connections.hpp>
+#include <asyncio/protocols.hpp>
 #include <memory>
 #include <vector>
 
@@ -52,6 +54,22 @@ BOOST_AUTO_TEST_CASE(rule_101_a_raising_timer_is_reported_as_such) {
   loop.pass();
   BOOST_REQUIRE(reports.size() == 1u);
   BOOST_TEST(reports[0].message == "Exception in callback (anonymous namespace)::Raising()");
+}
+
+BOOST_AUTO_TEST_CASE(rule_101_a_failing_protocol_is_reported_with_its_transport) {
+  struct Failing : Protocol {
+    void data_received(BytesView) override { throw ValueError("text"); }
+    void connection_lost(std::exception_ptr) override { get_running_loop().stop(); }
+  };
+  EventLoop loop;
+  Reports reports(loop);
+  auto [ours, theirs] = Socket::pair();
+  (void)loop.run_until_complete(loop.create_connection(make<Failing>(), {.sock = &ours}));
+  theirs.send("x");
+  loop.run_forever();
+  BOOST_REQUIRE(reports.size() == 1u);
+  BOOST_TEST(reports[0].message == "Fatal error: protocol.data_received() call failed.");
+  BOOST_TEST(reports[0].keys == "exception protocol transport");
 }
 
 BOOST_AUTO_TEST_CASE(rule_101_the_handler_is_told_of_foreign_exceptions_too) {

@@ -35,6 +35,12 @@ class Named : public Protocol {
   const std::string name;
 };
 
+template <class Base, class... Derived>
+constexpr bool is_base_of_all = (std::is_base_of_v<Base, Derived> && ...);
+/// Nobody makes one but the library.
+template <class... Classes>
+constexpr bool are_abstract = (std::is_abstract_v<Classes> && ...);
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(protocols_tests)
@@ -62,6 +68,20 @@ BOOST_AUTO_TEST_CASE(every_method_has_an_empty_default_and_eof_closes) {
   parent.pause_writing();
   parent.resume_writing();
   parent.connection_lost(nullptr);
+}
+
+BOOST_AUTO_TEST_CASE(transports_and_protocols_derive_as_in_python) {
+  BOOST_TEST((is_base_of_all<BaseTransport, ReadTransport, WriteTransport, Transport,
+                             DatagramTransport, SubprocessTransport>));
+  BOOST_TEST((std::is_base_of_v<ReadTransport, Transport>));
+  BOOST_TEST((std::is_base_of_v<WriteTransport, Transport>));
+  BOOST_TEST((!std::is_base_of_v<Transport, DatagramTransport>));
+  BOOST_TEST((are_abstract<BaseTransport, ReadTransport, WriteTransport, Transport,
+                           DatagramTransport, SubprocessTransport>));
+
+  BOOST_TEST((is_base_of_all<BaseProtocol, Protocol, BufferedProtocol, DatagramProtocol,
+                             SubprocessProtocol>));
+  BOOST_TEST((!std::is_base_of_v<Protocol, BufferedProtocol>));
 }
 
 BOOST_AUTO_TEST_CASE(a_protocol_cannot_be_plain_and_buffered) {

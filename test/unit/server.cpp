@@ -76,10 +76,12 @@ struct Fixture {
   std::vector<std::shared_ptr<Transport>> transports;
   bool drop_when_lost = false;
   Address address;
+  Address reported_socket;
 
   explicit Fixture(LoopOptions options = {}) : loop(options) {
     loop.set_exception_handler([this](EventLoop&, const ExceptionContext& context) {
       reports.push_back(context.message + " " + repr(context.exception));
+      if (context.socket) reported_socket = context.socket->getsockname();
     });
   }
 
@@ -262,6 +264,7 @@ BOOST_AUTO_TEST_CASE(rule_151_without_descriptors_one_report_and_another_try_a_s
   BOOST_TEST(accept_errors.empty());
   BOOST_TEST(f.reports == Events{"socket.accept() out of system resource "
                                  "OSError(24, 'Too many open files')"});
+  BOOST_TEST((f.reported_socket == f.address));
   BOOST_TEST(f.events.empty());
   const TimePoint before = f.loop.time();
   while (f.events.size() < 2) {

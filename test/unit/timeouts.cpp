@@ -99,6 +99,24 @@ BOOST_AUTO_TEST_CASE(rule_74_a_body_in_time_gives_its_value_and_the_timer_goes) 
   BOOST_TEST((loop.time() == 1));
 }
 
+BOOST_AUTO_TEST_CASE(co8_several_awaits_share_one_limit) {
+  const auto outcome = [](double each) -> Coroutine<std::string> {
+    try {
+      co_await timeout(0.5, [&]() -> Coroutine<> {
+        co_await asyncio::sleep(each);
+        co_await asyncio::sleep(each);
+      });
+    } catch (const TimeoutError&) {
+      co_return "Alas, too slow!";
+    }
+    co_return "Made it!";
+  };
+  Loop loop;
+  BOOST_TEST(loop.run_until_complete(outcome(0.2)) == "Made it!");
+  BOOST_TEST(loop.run_until_complete(outcome(0.3)) == "Alas, too slow!");
+  BOOST_TEST((loop.time() == 0.9));
+}
+
 BOOST_AUTO_TEST_CASE(rule_74_without_a_delay_there_is_no_limit) {
   Loop loop;
   loop.run([&]() -> Coroutine<> {
