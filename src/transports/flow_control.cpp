@@ -7,20 +7,21 @@
 
 namespace asyncio::inline v1::detail {
 
-void FlowControl::set_limits(WriteBufferLimits limits) {
+void WaterMarks::set(WriteBufferLimits limits) {
   constexpr std::size_t most = std::numeric_limits<std::size_t>::max();
-  std::size_t high = constants::high_water;
+  std::size_t new_high = usual;
   if (limits.high)
-    high = *limits.high;
+    new_high = *limits.high;
   else if (limits.low)
-    high = *limits.low > most / 4 ? most : *limits.low * 4;
-  const std::size_t low = limits.low.value_or(high / 4);
-  if (high < low) {
-    throw ValueError("high (" + std::to_string(high) + ") must be >= low (" + std::to_string(low) +
+    new_high = *limits.low > most / 4 ? most : *limits.low * 4;
+  const std::size_t new_low = limits.low.value_or(new_high / 4);
+  if (new_high < new_low) {
+    throw ValueError("high (" + std::to_string(new_high) + ") must be >= low (" +
+                     std::to_string(new_low) +
                      ") must be >= 0");
   }
-  high_ = high;
-  low_ = low;
+  high = new_high;
+  low = new_low;
 }
 
 }  // namespace asyncio::inline v1::detail
