@@ -2,9 +2,11 @@
 #include "descriptors.hpp"
 
 #include <fcntl.h>
+#include <sys/epoll.h>
 #include <sys/stat.h>
 
 #include <asyncio/event_loop.hpp>
+#include <asyncio/pipes.hpp>
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 #include <cerrno>
 #include <optional>
@@ -20,6 +22,27 @@ namespace detail {
 namespace {
 
 using Lent = boost::asio::posix::basic_stream_descriptor<LoopCore::Executor>;
+
+/// Asio makes what it waits for non-blocking, once; but whether it blocks is the program's affair,
+/// and that of every process that shares the terminal.
+void keep_blocking(Lent& lent) {
+  const int flags = ::fcntl(lent.native_handle(), F_GETFL);
+  if (flags == -1 || (flags & O_NONBLOCK)) return;
+  boost::system::error_code ignored;
+  lent.native_non_blocking(true, ignored);
+  ::fcntl(lent.native_handle(), F_SETFL, flags);
+}
+
+/// EPERM for what epoll does not know, such as files and /dev/null: for Asio that is always ready.
+void check_watchable(int descriptor) {
+  struct stat info {};
+  if (::fstat(descriptor, &info) != 0) throw_os_error(errno);
+  if (S_ISSOCK(info.st_mode) || S_ISFIFO(info.st_mode)) return;
+  const FileDescriptor probe(::epoll_create1(EPOLL_CLOEXEC));
+  epoll_event nothing{};
+  if (!probe || ::epoll_ctl(probe.fileno(), EPOLL_CTL_ADD, descriptor, &nothing) != 0)
+    throw_os_error(errno);
+}
 
 }  // namespace
 
@@ -40,6 +63,7 @@ class Descriptors::Watch final : public Pooled, private ReadyNode {
       lent_->assign(duplicate_.fileno(), error);
     }
     if (error) throw_os_error(error);
+    keep_blocking(*lent_);
   }
 
   void add_ref() noexcept { ++references_; }
@@ -233,10 +257,7 @@ void SocketWait::ready() {
 
 void EventLoop::add_watch(Descriptor descriptor, detail::Readiness readiness,
                           detail::Ref<detail::HandleNode> callback) {
-  struct stat info {};
-  // Asio would find out too late. epoll watches what can be waited for.
-  if (::fstat(descriptor.number(), &info) == 0 && (S_ISREG(info.st_mode) || S_ISDIR(info.st_mode)))
-    throw_os_error(EPERM);
+  detail::check_watchable(descriptor.number());
   core().descriptors().add(descriptor.number(), readiness, std::move(callback));
 }
 

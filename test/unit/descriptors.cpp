@@ -242,7 +242,7 @@ BOOST_FIXTURE_TEST_CASE(what_cannot_be_watched_is_refused, Pair) {
   BOOST_TEST(thrown_by([&] { loop.add_writer(999, nothing); }) ==
              "OSError(9, 'Bad file descriptor')");
   BOOST_TEST(!loop.remove_reader(999));
-  for (const char* path : {"/proc/self/exe", "/"}) {
+  for (const char* path : {"/proc/self/exe", "/", "/dev/null"}) {
     const int file = ::open(path, O_RDONLY | O_CLOEXEC);
     BOOST_TEST(thrown_by([&] { loop.add_reader(file, nothing); }) ==
                "PermissionError(1, 'Operation not permitted')");
@@ -295,6 +295,19 @@ BOOST_FIXTURE_TEST_CASE(r124_what_a_transport_uses_is_refused_until_it_closes, P
   BOOST_TEST(loop.remove_writer(number));
 }
 
+BOOST_FIXTURE_TEST_CASE(a_watch_on_a_closing_transport_ends_with_it, Pair) {
+  const NativeSocket number = a.fileno();
+  const auto held = std::make_shared<int>();
+  const auto factory = [] { return std::make_shared<Silent>(); };
+  auto connection = loop.run_until_complete(loop.create_connection(factory, {.sock = &a}));
+  connection.first->close();
+  loop.add_reader(number, [held] {});
+  loop.pass(1);
+  BOOST_TEST(held.use_count() == 1);
+  BOOST_TEST(b.recv(1) == "");  // nothing of ours keeps the connection open
+  BOOST_TEST(!loop.remove_reader(number));
+}
+
 BOOST_FIXTURE_TEST_CASE(a_transport_takes_over_what_was_watched, Pair) {
   const auto held = std::make_shared<int>();
   loop.add_reader(a, [held] {});
@@ -321,6 +334,22 @@ BOOST_FIXTURE_TEST_CASE(numbers_and_pipes_are_watched_and_stay_open, Pair) {
   loop.remove_reader(pipe[0]);
   BOOST_TEST(::close(pipe[0]) == 0);
   BOOST_TEST(::close(pipe[1]) == 0);
+}
+
+BOOST_FIXTURE_TEST_CASE(what_blocks_goes_on_blocking_while_it_is_watched_and_after, Pair) {
+  int pipe[2];
+  BOOST_TEST_REQUIRE(::pipe(pipe) == 0);
+  const auto blocks = [&] { return !(::fcntl(pipe[0], F_GETFL) & O_NONBLOCK); };
+  loop.add_reader(pipe[0], [&] { note("read"); });
+  BOOST_TEST(blocks());
+  BOOST_TEST(::write(pipe[1], "x", 1) == 1);
+  BOOST_TEST(pass() == "read ");
+  BOOST_TEST(pass() == "read ");
+  BOOST_TEST(blocks());
+  loop.remove_reader(pipe[0]);
+  BOOST_TEST(blocks());
+  ::close(pipe[0]);
+  ::close(pipe[1]);
 }
 
 BOOST_AUTO_TEST_CASE(sockets_of_asio_are_watched_beside_their_own_operations) {
