@@ -14,6 +14,7 @@
 #include <vector>
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "on_virtual_time.hpp"
@@ -316,6 +317,17 @@ BOOST_FIXTURE_TEST_CASE(a_transport_takes_over_what_was_watched, Pair) {
   BOOST_TEST(held.use_count() == 1);
   connection.first->write("hello");
   BOOST_TEST(b.recv(100) == "hello");
+}
+
+BOOST_FIXTURE_TEST_CASE(a_server_takes_over_a_socket_that_was_watched, Pair) {
+  Socket listener(AF_INET, SOCK_STREAM);
+  listener.bind(Address("127.0.0.1", 0));
+  const auto held = std::make_shared<int>();
+  loop.add_reader(listener, [held] {});
+  const auto factory = [] { return std::make_shared<Silent>(); };
+  const Server server = loop.run_until_complete(loop.create_server(factory, {.sock = &listener}));
+  BOOST_TEST(held.use_count() == 1);
+  BOOST_TEST(server.is_serving());
 }
 
 // -- what can be watched
