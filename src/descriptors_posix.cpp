@@ -123,7 +123,8 @@ class Descriptors::Watch final : public Pooled, private ReadyNode {
   /// Asio is asked for one readiness at a time, and again when the callback has run: that makes it
   /// level-triggered.
   void wait(Side& side) {
-    if (!side.callback || side.due || !lent_ || std::exchange(side.waits, true)) return;
+    if (!side.callback || side.callback->cancelled() || side.due || !lent_) return;
+    if (std::exchange(side.waits, true)) return;
     lent_->async_wait(side.type, Handler(*this, side));
   }
   void ready(Side& side) {
@@ -247,10 +248,12 @@ SocketWait::~SocketWait() { core_.descriptors().remove(socket_, readiness_, *cal
 void SocketWait::ready() {
   if (done_.done()) return;
   try {
-    if (!attempt_ || attempt_()) done_.set_result();
+    if (attempt_ && !attempt_()) return;
+    done_.set_result();
   } catch (...) {
     done_.set_exception(std::current_exception());
   }
+  callback_->cancel();  // it stays until the task goes on, but nobody asks the kernel for it
 }
 
 }  // namespace detail
