@@ -2,6 +2,10 @@
 // subprocess_exec and subprocess_shell with real children, rule by rule (surface B20).
 #include <asyncio/subprocess_options.hpp>
 
+#include <sys/resource.h>
+
+#include <boost/system/system_error.hpp>
+
 #include <asyncio/logging.hpp>
 
 #include "../../src/child_process.hpp"
@@ -346,6 +350,20 @@ BOOST_FIXTURE_TEST_CASE(a_child_that_ended_before_it_is_watched_by_sigchld_is_se
   pass(3);
   BOOST_TEST(code == 0);
   BOOST_TEST(child->reaped());
+}
+
+BOOST_FIXTURE_TEST_CASE(a_child_whose_end_cannot_be_seen_is_killed_and_reaped, Child) {
+  using namespace asyncio::detail;
+  const StartedChild started = start_child(ChildRequest({"sleep", "1000"}, {}, INHERIT));
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  const rlimit none{0, limit.rlim_max};
+  ::setrlimit(RLIMIT_NOFILE, &none);  // signals need a pipe
+  BOOST_CHECK_THROW(std::make_shared<ChildProcess>(loop.core(), started.pid, ExitNotice::sigchld),
+                    boost::system::system_error);
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+  wait_until_gone(started.pid);
+  BOOST_TEST(!has_children());
 }
 
 BOOST_AUTO_TEST_SUITE_END()
