@@ -87,6 +87,7 @@ Coroutine<> ChildTransport::connect_pipes(std::shared_ptr<ChildTransport> self, 
           fd == 0 ? make_write_pipe_transport : make_read_pipe_transport;
       co_await connect_pipe(loop, make, std::move(pipe), protocol);
       self->pipes_[static_cast<std::size_t>(fd)] = protocol;
+      if (self->closed_) protocol->transport->close();
     }
     self->connected();
   } catch (const SystemExit&) {

@@ -225,6 +225,23 @@ BOOST_FIXTURE_TEST_CASE(cancelled_while_it_starts_the_child_is_killed_and_waited
   BOOST_TEST(reports == Events{});
 }
 
+BOOST_FIXTURE_TEST_CASE(cancelled_while_it_starts_pipes_are_closed_whoever_else_has_them, Child) {
+  auto [running, tell] = FileDescriptor::pipe();
+  const std::vector<int> passed{tell.fileno()};
+  // The grandchild goes when it is at the end of its input, which is the child's stdin.
+  const std::string script =
+      "exec 3<&0; cat <&3 & echo >&" + std::to_string(tell.fileno()) + "; wait";
+  auto start = loop.subprocess_shell(factory(), script, {.pass_fds = passed});
+  auto task = loop.create_task(std::move(start));
+  pass();
+  char byte = 0;
+  BOOST_REQUIRE(::read(running.fileno(), &byte, 1) == 1);
+  task.cancel();
+  BOOST_CHECK_THROW(loop.run_until_complete(task), CancelledError);
+  pass(20);
+  BOOST_TEST(happened("lost None"));
+}
+
 BOOST_AUTO_TEST_CASE(closing_the_loop_kills_the_child_and_nothing_is_left) {
   const std::vector<int> before = descriptors();
   int pid = 0;
