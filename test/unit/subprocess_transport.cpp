@@ -2,7 +2,10 @@
 // subprocess_exec and subprocess_shell with real children, rule by rule (surface B20).
 #include <asyncio/subprocess_options.hpp>
 
+#include <fstream>
+
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <boost/system/system_error.hpp>
 
@@ -210,6 +213,40 @@ BOOST_FIXTURE_TEST_CASE(r183_a_child_that_somebody_else_has_reaped_ends_with_255
   BOOST_TEST(protocol->code.value() == 255);
   BOOST_TEST(lines == Events{"child process pid " + std::to_string(pid) +
                              " exit status already read:  will report returncode 255"});
+}
+
+/// The next process gets the number after this one, if nobody is faster. Needs privileges.
+bool say_last_pid(pid_t pid) {
+  std::ofstream file("/proc/sys/kernel/ns_last_pid");
+  return static_cast<bool>(file << pid << std::flush);
+}
+
+boost::test_tools::assertion_result may_choose_pids(boost::unit_test::test_unit_id) {
+  return say_last_pid(::getpid());
+}
+
+BOOST_FIXTURE_TEST_CASE(whoever_gets_the_number_of_a_reaped_child_is_left_alone, Child,
+                        *boost::unit_test::precondition(may_choose_pids)) {
+  using namespace asyncio::detail;
+  const auto transport = start("sleep", "1000");
+  const pid_t pid = transport->get_pid();
+  ::kill(pid, SIGKILL);
+  BOOST_REQUIRE(::waitpid(pid, nullptr, 0) == pid);
+  pid_t other = -1;
+  int status = 0;
+  for (int tries = 0; tries != 100 && other != pid; ++tries) {
+    if (other != -1) {
+      ::kill(other, SIGKILL);
+      ::waitpid(other, &status, 0);
+    }
+    say_last_pid(pid - 1);
+    other = start_child(ChildRequest({"sleep", "1000"}, {}, INHERIT)).pid;
+  }
+  if (other == pid) transport->send_signal(SIGTERM);
+  ::kill(other, SIGKILL);
+  ::waitpid(other, &status, 0);
+  BOOST_TEST(other == pid);
+  BOOST_TEST(WTERMSIG(status) == SIGKILL);  // that SIGTERM would be before it
 }
 
 BOOST_FIXTURE_TEST_CASE(cancelled_while_it_starts_the_child_is_killed_and_waited_for, Child) {
