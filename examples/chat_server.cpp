@@ -33,13 +33,13 @@ class Room {
     tell_all("* " + member->name + " has gone\n");
   }
   void say(const std::shared_ptr<Member>& speaker, const std::string& line) const {
-    tell_all(speaker->name + ": " + line, speaker.get());
+    tell_all(speaker->name + ": " + line + '\n', speaker.get());
   }
 
  private:
   void tell_all(const std::string& line, const Member* except = nullptr) const {
     for (const auto& member : members_) {
-      if (member.get() == except) continue;
+      if (member.get() == except || member->writer.is_closing()) continue;
       try {
         member->lines.put_nowait(line);
       } catch (const asyncio::QueueFull&) {
@@ -61,32 +61,34 @@ asyncio::Coroutine<> send_lines(std::shared_ptr<Member> member) {
       co_await member->writer.drain();
     }
   } catch (const asyncio::QueueShutDown&) {  // he has gone
-  } catch (const asyncio::ConnectionError&) {
+  } catch (const asyncio::OSError&) {
   }
   member->writer.close();
 }
 
-asyncio::Coroutine<> listen_to(Room& room, std::shared_ptr<Member> member,
-                               asyncio::StreamReader reader) {
+/// A line without its end; nothing if he has gone, or says more than a line can hold.
+asyncio::Coroutine<std::optional<std::string>> hear(asyncio::StreamReader reader) {
   try {
-    while (auto line = co_await reader.next_line()) room.say(member, *line);
-  } catch (const asyncio::ConnectionError&) {  // he has gone without saying so
-  } catch (const asyncio::ValueError&) {       // a line beyond the limit
+    std::optional<std::string> line = co_await reader.next_line();
+    while (line && (line->ends_with('\n') || line->ends_with('\r'))) line->pop_back();
+    co_return line;
+  } catch (const asyncio::OSError&) {     // he has gone without saying so
+  } catch (const asyncio::ValueError&) {  // a line beyond the limit
   }
+  co_return std::nullopt;
 }
 
 asyncio::Coroutine<> chat(Room& room, asyncio::StreamReader reader, asyncio::StreamWriter writer) {
   writer.write("Your name? ");
-  std::string name = co_await reader.readline();
-  while (!name.empty() && (name.back() == '\n' || name.back() == '\r')) name.pop_back();
-  if (name.empty()) {
+  const std::optional<std::string> name = co_await hear(reader);
+  if (!name || name->empty()) {
     writer.close();
     co_return;
   }
-  auto member = std::make_shared<Member>(name, writer);
+  auto member = std::make_shared<Member>(*name, writer);
   auto sender = asyncio::create_task(send_lines(member));
   room.enter(member);
-  co_await listen_to(room, member, reader);
+  while (auto line = co_await hear(reader)) room.say(member, *line);
   room.leave(member);
   member->lines.shutdown();
   co_await sender;

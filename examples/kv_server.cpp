@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 // A small database in memory that redis-cli and redis-benchmark can talk to (RESP2): PING, SET,
-// GET, DEL, INCR, EXPIRE, TTL, QUIT.
+// GET, DEL, INCR, EXPIRE, TTL, QUIT; and of CONFIG as much as redis-benchmark asks for.
 //
 //   kv_server [HOST [PORT]]
 #include <algorithm>
@@ -30,15 +30,19 @@ class ProtocolError : public asyncio::ValueError {
   using ValueError::ValueError;
 };
 
+/// As Redis reads numbers: nothing before or behind, no plus sign, no leading zeros.
 std::optional<std::int64_t> to_number(std::string_view text) {
   std::int64_t number = 0;
   const char* const end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, number);
   if (error != std::errc() || stop != end) return std::nullopt;
+  const std::string_view digits = text.substr(text.starts_with('-'));
+  if (digits.starts_with('0') && text != "0") return std::nullopt;
   return number;
 }
 
-/// Cuts what arrives into commands. Knows no connection.
+/// Cuts what arrives into commands. Knows no connection. Of a command of which a part has arrived,
+/// it keeps the arguments that are complete, so that none is looked at twice.
 class Parser {
  public:
   void feed(std::string_view data) {
@@ -47,56 +51,69 @@ class Parser {
     buffer_ += data;
   }
   /// The next command if all of it has arrived: "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", or "GET k\r\n".
-  /// Its name is in capitals.
+  /// It has at least a name, in small letters.
   std::optional<Command> next() {
-    const std::size_t start = position_;
-    std::optional<Command> command = parse();
-    if (!command)
-      position_ = start;
-    else if (!command->empty())
-      make_upper(command->front());
-    return command;
+    if (!begin()) return std::nullopt;
+    for (; missing_ != 0; --missing_) {
+      auto next = argument();
+      if (!next) return std::nullopt;
+      command_.push_back(std::move(*next));
+    }
+    for (char& c : command_.front())
+      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    return std::exchange(command_, {});
   }
 
  private:
-  static constexpr std::int64_t most_arguments = 1024 * 1024;
+  static constexpr std::size_t longest_line = 64 * 1024;
+  static constexpr std::int64_t most_arguments = std::numeric_limits<std::int32_t>::max();
   static constexpr std::int64_t longest_argument = 512 * 1024 * 1024;
 
-  std::optional<Command> parse() {
-    const auto first = line();
-    if (!first) return std::nullopt;
-    if (!first->starts_with('*')) return words(*first);
-    const std::int64_t count = size(first->substr(1), most_arguments, "invalid multibulk length");
-    Command command;
-    while (static_cast<std::int64_t>(command.size()) < count) {
-      const auto header = line();
+  /// Has a command begun? Its first line is all of it, or says how many arguments follow.
+  bool begin() {
+    while (missing_ == 0 && command_.empty()) {
+      const bool counted = buffer_.compare(position_, 1, "*") == 0;
+      const auto first = line(counted ? "too big mbulk count string" : "too big inline request");
+      if (!first) return false;
+      if (counted)
+        missing_ = std::max<std::int64_t>(
+            number(first->substr(1), most_arguments, "invalid multibulk length"), 0);
+      else
+        command_ = words(*first);
+    }
+    return true;
+  }
+  std::optional<std::string> argument() {
+    if (!length_) {
+      const auto header = line("too big bulk count string");
       if (!header) return std::nullopt;
-      if (!header->starts_with('$')) throw ProtocolError("expected '$'");
-      const auto length = static_cast<std::size_t>(
-          size(header->substr(1), longest_argument, "invalid bulk length"));
-      if (buffer_.size() - position_ < length + 2) return std::nullopt;
-      command.emplace_back(buffer_, position_, length);
-      position_ += length + 2;
+      if (!header->starts_with('$'))
+        throw ProtocolError("expected '$', got '" + std::string(header->substr(0, 1)) + "'");
+      const std::int64_t length =
+          number(header->substr(1), longest_argument, "invalid bulk length");
+      if (length < 0) throw ProtocolError("invalid bulk length");
+      length_ = static_cast<std::size_t>(length);
     }
-    return command;
+    if (buffer_.size() - position_ < *length_ + 2) return std::nullopt;
+    std::string argument(buffer_, position_, *length_);
+    position_ += *length_ + 2;
+    length_.reset();
+    return argument;
   }
-  std::optional<std::string_view> line() {
-    const std::size_t end = buffer_.find("\r\n", position_);
-    if (end == buffer_.npos) {
-      if (buffer_.size() - position_ > 64 * 1024) throw ProtocolError("too big inline request");
-      return std::nullopt;
-    }
-    const std::size_t start = std::exchange(position_, end + 2);
-    return std::string_view(buffer_).substr(start, end - start);
+  /// Without its end, which is "\r\n", or "\n" where a person types.
+  std::optional<std::string_view> line(const char* too_long) {
+    const std::size_t end = buffer_.find('\n', position_);
+    if (std::min(end, buffer_.size()) - position_ > longest_line) throw ProtocolError(too_long);
+    if (end == buffer_.npos) return std::nullopt;
+    const std::size_t start = std::exchange(position_, end + 1);
+    std::string_view line = std::string_view(buffer_).substr(start, end - start);
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    return line;
   }
-  static std::int64_t size(std::string_view text, std::int64_t most, const char* problem) {
+  static std::int64_t number(std::string_view text, std::int64_t most, const char* problem) {
     const auto number = to_number(text);
-    if (!number || *number < 0 || *number > most) throw ProtocolError(problem);
+    if (!number || *number > most) throw ProtocolError(problem);
     return *number;
-  }
-  static void make_upper(std::string& name) {
-    for (char& c : name)
-      if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
   }
   static Command words(std::string_view line) {
     Command command;
@@ -109,7 +126,10 @@ class Parser {
   }
 
   std::string buffer_;
-  std::size_t position_ = 0;  // what stands before it was handed out
+  std::size_t position_ = 0;           // what stands before it was handed out
+  Command command_;                    // what there is of the one that is arriving,
+  std::int64_t missing_ = 0;           // how many arguments it lacks,
+  std::optional<std::size_t> length_;  // and how long the next one is, if that is known
 };
 
 // -- replies
@@ -118,7 +138,12 @@ std::string integer(std::int64_t number) { return ":" + std::to_string(number) +
 std::string bulk(std::string_view text) {
   return "$" + std::to_string(text.size()) + "\r\n" + std::string(text) + "\r\n";
 }
-std::string error(std::string_view text) { return "-ERR " + std::string(text) + "\r\n"; }
+/// In one line, whatever of the client's is in it.
+std::string error(std::string text) {
+  for (char& c : text)
+    if (c == '\r' || c == '\n') c = ' ';
+  return "-ERR " + text + "\r\n";
+}
 const std::string ok = "+OK\r\n";
 const std::string none = "$-1\r\n";
 
@@ -128,16 +153,18 @@ class Database {
   std::string execute(Command command) {
     const std::string& name = command[0];
     const std::size_t arguments = command.size() - 1;
-    if (name == "PING" && arguments <= 1) return arguments ? bulk(command[1]) : "+PONG\r\n";
-    if (name == "SET" && arguments == 2) return set(command[1], std::move(command[2]));
-    if (name == "GET" && arguments == 1) return get(command[1]);
-    if (name == "DEL" && arguments >= 1) return del(command);
-    if (name == "INCR" && arguments == 1) return incr(command[1]);
-    if (name == "EXPIRE" && arguments == 2) return expire(command[1], to_number(command[2]));
-    if (name == "TTL" && arguments == 1) return ttl(command[1]);
-    for (const char* known : {"PING", "SET", "GET", "DEL", "INCR", "EXPIRE", "TTL"})
+    if (name == "ping" && arguments <= 1) return arguments ? bulk(command[1]) : "+PONG\r\n";
+    if (name == "set" && arguments == 2) return set(command[1], std::move(command[2]));
+    if (name == "set" && arguments > 2) return error("syntax error");
+    if (name == "get" && arguments == 1) return get(command[1]);
+    if (name == "del" && arguments >= 1) return del(command);
+    if (name == "incr" && arguments == 1) return incr(command[1]);
+    if (name == "expire" && arguments == 2) return expire(command[1], to_number(command[2]));
+    if (name == "ttl" && arguments == 1) return ttl(command[1]);
+    if (name == "config" && arguments == 2) return config(command[2]);
+    for (const char* known : {"ping", "set", "get", "del", "incr", "expire", "ttl", "config"})
       if (name == known) return error("wrong number of arguments for '" + name + "' command");
-    return error("unknown command '" + name + "'");
+    return error("unknown command '" + name.substr(0, 128) + "'");
   }
 
  private:
@@ -165,14 +192,16 @@ class Database {
   std::string incr(const std::string& key) {
     Entry& entry = entries_.try_emplace(key, Entry{"0", {}}).first->second;
     const auto number = to_number(entry.value);
-    if (!number || *number == std::numeric_limits<std::int64_t>::max())
-      return error("value is not an integer or out of range");
+    if (!number) return error("value is not an integer or out of range");
+    if (*number == std::numeric_limits<std::int64_t>::max())
+      return error("increment or decrement would overflow");
     entry.value = std::to_string(*number + 1);
     return integer(*number + 1);
   }
   std::string expire(const std::string& key, std::optional<std::int64_t> seconds) {
     constexpr std::int64_t longest = 100LL * 365 * 24 * 3600;
-    if (!seconds || *seconds > longest) return error("value is not an integer or out of range");
+    if (!seconds) return error("value is not an integer or out of range");
+    if (*seconds > longest) return error("invalid expire time in 'expire' command");
     const auto found = entries_.find(key);
     if (found == entries_.end()) return integer(0);
     if (*seconds <= 0) return integer(remove(key));
@@ -189,6 +218,10 @@ class Database {
     const asyncio::Duration left = expiry.when() - asyncio::get_running_loop().time();
     return integer(std::llround(left.seconds()));
   }
+  /// redis-benchmark wants to know how the data is kept: it is not.
+  static std::string config(const std::string& name) {
+    return "*2\r\n" + bulk(name) + bulk(name == "appendonly" ? "no" : "");
+  }
   bool remove(const std::string& key) {
     const auto found = entries_.find(key);
     if (found == entries_.end()) return false;
@@ -200,9 +233,11 @@ class Database {
   Entries entries_;
 };
 
-/// Answers whatever commands have arrived with one write.
+/// Answers whatever commands have arrived with one write, or with several if there is much to say:
+/// a client that does not read must not fill the memory.
 asyncio::Coroutine<> talk(Database& database, asyncio::StreamReader reader,
                           asyncio::StreamWriter writer) {
+  constexpr std::size_t much = 64 * 1024;
   Parser parser;
   bool ends = false;
   while (!ends) {
@@ -212,10 +247,13 @@ asyncio::Coroutine<> talk(Database& database, asyncio::StreamReader reader,
     try {
       parser.feed(data);
       while (auto command = parser.next()) {
-        if (command->empty()) continue;
-        ends = command->front() == "QUIT";
+        ends = command->front() == "quit";
         replies += ends ? ok : database.execute(*std::move(command));
         if (ends) break;
+        if (replies.size() < much) continue;
+        writer.write(replies);
+        replies.clear();
+        co_await writer.drain();
       }
     } catch (const ProtocolError& problem) {
       replies += error("Protocol error: " + std::string(problem.what()));
@@ -231,7 +269,7 @@ asyncio::Coroutine<> handle(Database& database, asyncio::StreamReader reader,
                             asyncio::StreamWriter writer) {
   try {
     co_await talk(database, reader, writer);
-  } catch (const asyncio::ConnectionError&) {  // the client has gone without saying so
+  } catch (const asyncio::OSError&) {  // the client has gone without saying so
     writer.close();
   }
 }

@@ -39,10 +39,14 @@ asyncio::Coroutine<> relay(asyncio::StreamReader client_reader, asyncio::StreamW
       co_return;
     });
   } catch (const asyncio::ExceptionGroup& failed) {
-    // One side was reset, so the other is, too: what it has not been sent yet is lost.
+    // One side was reset. The other is closed at once: what it has not been sent yet is lost.
     std::cout << asyncio::repr(failed.exceptions().front()) << std::endl;
     client_writer.transport()->abort();
     target_writer.transport()->abort();
+  } catch (...) {  // cancelled: Ctrl-C
+    client_writer.close();
+    target_writer.close();
+    throw;
   }
   client_writer.close();
   target_writer.close();

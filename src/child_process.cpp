@@ -52,18 +52,22 @@ void reap_in_a_thread(pid_t pid) noexcept {
 
 ChildProcess::ChildProcess(LoopCore& core, pid_t pid, ExitNotice notice)
     : loop_(&core), pid_(pid), context_(capture_context()) {
-  register_with(core);
   if (notice == ExitNotice::pidfd) {
     FileDescriptor descriptor(open_pidfd(pid));
     boost::system::error_code error;
     if (descriptor) pidfd_.emplace(core.executor()).assign(descriptor.fileno(), error);
-    if (descriptor && !error) {
+    if (pidfd_ && !error)
       descriptor.detach();
-      return;
-    }
-    pidfd_.reset();
+    else
+      pidfd_.reset();
   }
-  signals_.emplace(core.executor(), SIGCHLD);
+  try {
+    if (!pidfd_) signals_.emplace(core.executor(), SIGCHLD);
+  } catch (...) {
+    abandon();
+    throw;
+  }
+  register_with(core);
 }
 
 void ChildProcess::watch(std::function<void(int)> exited) {
@@ -73,9 +77,20 @@ void ChildProcess::watch(std::function<void(int)> exited) {
   if (signals_) noticed();
 }
 
-void ChildProcess::send_signal(int number) const {
+void ChildProcess::send_signal(int number) {
   if (reaped_) return;  // the number may be another process's by now
-  if (::kill(pid_, number) != 0 && errno != ESRCH) throw_os_error(errno);
+  if (signal(number) != 0 && errno != ESRCH) throw_os_error(errno);
+}
+
+/// If somebody else has reaped the child, its number may be another process's; a pidfd stays its.
+int ChildProcess::signal(int number) noexcept {
+#ifdef SYS_pidfd_send_signal
+  if (pidfd_) {
+    return static_cast<int>(
+        ::syscall(SYS_pidfd_send_signal, pidfd_->native_handle(), number, nullptr, 0));
+  }
+#endif
+  return ::kill(pid_, number);
 }
 
 void ChildProcess::wait() {
@@ -128,11 +143,10 @@ void ChildProcess::ended(int return_code) {
 
 void ChildProcess::abandon() noexcept {
   loop_ = nullptr;
+  if (!reaped_) signal(SIGKILL);
   pidfd_.reset();
   signals_.reset();
-  if (std::exchange(reaped_, true)) return;
-  ::kill(pid_, SIGKILL);
-  reap_in_a_thread(pid_);
+  if (!std::exchange(reaped_, true)) reap_in_a_thread(pid_);
 }
 
 void ChildProcess::loop_closing() noexcept {

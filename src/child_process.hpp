@@ -60,6 +60,7 @@ enum class ExitNotice {
 /// Its end is noticed in the I/O part of a pass, and told in the next one (rule 183).
 class ChildProcess final : public Resource, public SelfHolding<ChildProcess>, private ReadyNode {
  public:
+  /// If the end cannot be listened for, the child is killed and reaped as well.
   ChildProcess(LoopCore& core, pid_t pid, ExitNotice notice = ExitNotice::pidfd);
   ~ChildProcess() { abandon(); }
 
@@ -68,7 +69,7 @@ class ChildProcess final : public Resource, public SelfHolding<ChildProcess>, pr
   pid_t pid() const noexcept { return pid_; }
   bool reaped() const noexcept { return reaped_; }
   /// Nothing if the child has ended. OSError.
-  void send_signal(int number) const;
+  void send_signal(int number);
 
   void loop_closing() noexcept override;
 
@@ -79,6 +80,7 @@ class ChildProcess final : public Resource, public SelfHolding<ChildProcess>, pr
   void noticed();
   void look();
   void ended(int return_code);
+  int signal(int number) noexcept;
   void abandon() noexcept;
 
   LoopCore* loop_;  // null: the end was told, or the loop is gone

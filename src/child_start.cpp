@@ -93,8 +93,10 @@ void check(const ChildRequest& request) {
   }
   if (request.copy_error != 0) throw_os_error(request.copy_error);
   // A number that is free now might become that of the report, which must not be passed on.
-  for (const int number : request.pass_fds)
+  for (const int number : request.pass_fds) {
+    if (number < 0) throw ValueError("bad value(s) in fds_to_keep");
     if (::fcntl(number, F_GETFD) < 0) throw_os_error(errno);
+  }
 }
 
 /// As exec wants them: the texts and a null pointer.
@@ -163,9 +165,8 @@ void reset_signal_handlers() noexcept {
     if (source >= 0 && ::dup2(source, number) < 0) fail(plan, Step::prepare);
   }
   if (request.close_fds) close_on_exec(plan.most_descriptors);
-  for (const int number : request.pass_fds) {
-    if (number > STDERR_FILENO && ::fcntl(number, F_SETFD, 0) < 0) fail(plan, Step::prepare);
-  }
+  for (const int number : request.pass_fds)
+    if (::fcntl(number, F_SETFD, 0) < 0) fail(plan, Step::prepare);
   if (plan.directory && ::chdir(plan.directory) != 0) fail(plan, Step::directory);
   reset_signal_handlers();
   if (request.restore_signals) {
@@ -227,7 +228,7 @@ ChildRequest::ChildRequest(std::vector<std::string> argv, const SubprocessOption
       directory(options.cwd),
       pass_fds(options.pass_fds.begin(), options.pass_fds.end()),
       streams{options.stdin, options.stdout, options.stderr},
-      close_fds(options.close_fds),
+      close_fds(options.close_fds || !pass_fds.empty()),
       restore_signals(options.restore_signals),
       start_new_session(options.start_new_session),
       process_group(options.process_group) {

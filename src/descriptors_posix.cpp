@@ -3,8 +3,12 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#ifdef __linux__
+#include <sys/epoll.h>
+#endif
 
 #include <asyncio/event_loop.hpp>
+#include <asyncio/pipes.hpp>
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 #include <cerrno>
 #include <optional>
@@ -20,6 +24,31 @@ namespace detail {
 namespace {
 
 using Lent = boost::asio::posix::basic_stream_descriptor<LoopCore::Executor>;
+
+/// Asio makes what it waits for non-blocking, once; but whether it blocks is the program's affair,
+/// and that of every process that shares the terminal.
+void keep_blocking(Lent& lent) {
+  const int flags = ::fcntl(lent.native_handle(), F_GETFL);
+  if (flags == -1 || (flags & O_NONBLOCK)) return;
+  boost::system::error_code ignored;
+  lent.native_non_blocking(true, ignored);
+  ::fcntl(lent.native_handle(), F_SETFL, flags);
+}
+
+/// EPERM for what the system cannot wait for, such as files and, with epoll, /dev/null: for Asio
+/// that is always ready.
+void check_watchable(int descriptor) {
+  struct stat info {};
+  if (::fstat(descriptor, &info) != 0) throw_os_error(errno);
+  if (S_ISSOCK(info.st_mode) || S_ISFIFO(info.st_mode)) return;
+  if (S_ISREG(info.st_mode) || S_ISDIR(info.st_mode)) throw_os_error(EPERM);
+#ifdef __linux__
+  const FileDescriptor probe(::epoll_create1(EPOLL_CLOEXEC));
+  epoll_event nothing{};
+  if (!probe || ::epoll_ctl(probe.fileno(), EPOLL_CTL_ADD, descriptor, &nothing) != 0)
+    throw_os_error(errno);
+#endif
+}
 
 }  // namespace
 
@@ -40,7 +69,7 @@ class Descriptors::Watch final : public Pooled, private ReadyNode {
       lent_->assign(duplicate_.fileno(), error);
     }
     if (error) throw_os_error(error);
-    stay_blocking(descriptor);
+    keep_blocking(*lent_);
   }
 
   void add_ref() noexcept { ++references_; }
@@ -93,16 +122,6 @@ class Descriptors::Watch final : public Pooled, private ReadyNode {
 
   ~Watch() { stop(); }
 
-  /// Asio makes non-blocking, once and for good, what it is to wait for. Here only the callbacks
-  /// read and write, and a terminal, say, is also that of other programs.
-  void stay_blocking(NativeSocket descriptor) noexcept {
-    const int flags = ::fcntl(descriptor, F_GETFL);
-    if (flags == -1 || (flags & O_NONBLOCK)) return;
-    boost::system::error_code ignored;
-    lent_->native_non_blocking(true, ignored);
-    ::fcntl(descriptor, F_SETFL, flags);
-  }
-
   Side& side(Readiness readiness) noexcept {
     return readiness == Readiness::readable ? reader_ : writer_;
   }
@@ -110,7 +129,8 @@ class Descriptors::Watch final : public Pooled, private ReadyNode {
   /// Asio is asked for one readiness at a time, and again when the callback has run: that makes it
   /// level-triggered.
   void wait(Side& side) {
-    if (!side.callback || side.due || !lent_ || std::exchange(side.waits, true)) return;
+    if (!side.callback || side.callback->cancelled() || side.due || !lent_) return;
+    if (std::exchange(side.waits, true)) return;
     lent_->async_wait(side.type, Handler(*this, side));
   }
   void ready(Side& side) {
@@ -234,20 +254,19 @@ SocketWait::~SocketWait() { core_.descriptors().remove(socket_, readiness_, *cal
 void SocketWait::ready() {
   if (done_.done()) return;
   try {
-    if (!attempt_ || attempt_()) done_.set_result();
+    if (attempt_ && !attempt_()) return;
+    done_.set_result();
   } catch (...) {
     done_.set_exception(std::current_exception());
   }
+  callback_->cancel();  // it stays until the task goes on, but nobody asks the kernel for it
 }
 
 }  // namespace detail
 
 void EventLoop::add_watch(Descriptor descriptor, detail::Readiness readiness,
                           detail::Ref<detail::HandleNode> callback) {
-  struct stat info {};
-  // Asio would find out too late. epoll watches what can be waited for.
-  if (::fstat(descriptor.number(), &info) == 0 && (S_ISREG(info.st_mode) || S_ISDIR(info.st_mode)))
-    throw_os_error(EPERM);
+  detail::check_watchable(descriptor.number());
   core().descriptors().add(descriptor.number(), readiness, std::move(callback));
 }
 

@@ -92,7 +92,8 @@ class LoopCore final : public Scheduler {
   std::span<char> read_buffer();
   /// What is watched for the program; made at the first call.
   Descriptors& descriptors();
-  /// A transport takes a descriptor over: nobody else watches it any more.
+  /// A transport or a server takes a descriptor over, or has closed it: the program watches it no
+  /// more.
   void descriptor_taken_over(NativeSocket descriptor) noexcept;
   /// RuntimeError "File descriptor N is used by transport ..." (rule 124).
   void refuse_if_used(NativeSocket descriptor) const;

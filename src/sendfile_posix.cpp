@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
 // sendfile and sock_sendfile (surface SK9, rules 200-202).
-#include <pthread.h>
-#include <signal.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -11,11 +9,11 @@
 #include <asyncio/event_loop.hpp>
 #include <asyncio/exceptions.hpp>
 #include <cerrno>
-#include <ctime>
 #include <optional>
 
 #include "descriptors.hpp"
 #include "loop_core.hpp"
+#include "sigpipe.hpp"
 #include "sock_operations.hpp"
 #include "sockaddr.hpp"
 #include "transports/flow_controlled.hpp"
@@ -77,25 +75,12 @@ class Progress {
 
 // -- by the kernel
 
-/// ::sendfile, whose failure is no signal: SIGPIPE waits meanwhile, and one of our making is taken
-/// away. (Other senders have MSG_NOSIGNAL for that.)
+/// ::sendfile, whose failure is no signal.
 ssize_t send_without_signal(NativeSocket socket, int file, off_t offset,
                             std::size_t size) noexcept {
-  sigset_t pipe, before, pending;
-  sigemptyset(&pipe);
-  sigaddset(&pipe, SIGPIPE);
-  sigpending(&pending);
-  const bool others = sigismember(&pending, SIGPIPE) == 1;
-  pthread_sigmask(SIG_BLOCK, &pipe, &before);
+  const NoSigPipe no_signal;
   const ssize_t sent = ::sendfile(socket, file, &offset, size);
-  const int error = errno;
-  if (sent < 0 && error == EPIPE && !others) {
-    const timespec at_once{};
-    while (sigtimedwait(&pipe, nullptr, &at_once) < 0 && errno == EINTR) {
-    }
-  }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  errno = error;
+  if (sent < 0 && errno == EPIPE) no_signal.take();
   return sent;
 }
 

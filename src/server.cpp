@@ -38,6 +38,7 @@ class ServerState::Listener final : public ReadyNode {
  public:
   Listener(ServerState& server, Socket socket)
       : server_(server), view_(socket), acceptor_(std::in_place, server.loop_->executor()) {
+    server.loop_->descriptor_taken_over(socket.fileno());
     boost::system::error_code error;
     acceptor_->assign({socket.family(), socket.proto()}, socket.fileno(), error);
     if (error) throw_os_error(error);

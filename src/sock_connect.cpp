@@ -14,10 +14,11 @@ namespace asyncio::inline v1::detail {
 
 namespace {
 
-/// Is the connection under way? OSError if it cannot begin.
+/// Is the connection under way, perhaps since an attempt that was cancelled? OSError if it cannot
+/// begin.
 bool begin(const SocketBase& sock, const Address& address) {
   const int error = start_connect(sock.fileno(), SockAddr(address, sock.family()));
-  if (error != 0 && error != EINPROGRESS) throw_os_error(error);
+  if (error != 0 && error != EINPROGRESS && error != EALREADY) throw_os_error(error);
   return error != 0;
 }
 

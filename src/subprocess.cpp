@@ -162,7 +162,7 @@ Coroutine<Output> nothing() { co_return std::nullopt; }
 
 Coroutine<Output> feed(StreamWriter stdin, Bytes input) {
   try {
-    if (!input.empty()) stdin.write(input);
+    if (!input.empty()) stdin.write(std::exchange(input, {}));  // it is in memory once
     co_await stdin.drain();
   } catch (const BrokenPipeError&) {
     log_debug("stdin got BrokenPipeError");

@@ -96,6 +96,9 @@ std::shared_ptr<SocketFile> file_of(const Socket& sock) {
 // The directory may let sockets be made, but not removed: binding will tell.
 void remove_stale_socket(const std::string& path) {
   if (!is_file(path)) return;
+  // The system would take it for a shorter one, of somebody else's file.
+  if (path.find('\0') != std::string::npos)
+    throw ValueError("stat: embedded null character in path");
   struct stat info {};
   int error = look_at(path, info);
   if (error == 0 && S_ISSOCK(info.st_mode) && ::unlink(path.c_str()) != 0) error = errno;

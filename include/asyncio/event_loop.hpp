@@ -246,9 +246,10 @@ class EventLoop {
 
   /// Calls f(args...) in each pass in which the descriptor is readable, at its end or broken, until
   /// remove_reader(). Replaces what was there, which will not run any more (rule 123). The
-  /// descriptor stays the caller's, blocking if it was, and must stay open until it is removed.
-  /// RuntimeError "File descriptor N is used by transport ..."; OSError if the system cannot wait
-  /// for it, a PermissionError for regular files.
+  /// descriptor stays the caller's, blocking or not as it was, and must stay open until it is
+  /// removed; a transport or a server that takes it over removes it. RuntimeError "File descriptor
+  /// N is used by transport ...", of a socket; OSError if the system cannot wait for it, a
+  /// PermissionError for regular files, /dev/null and the like.
   template <class F, class... Args>
   void add_reader(Descriptor descriptor, F&& callback, Args&&... args) {
     add_watch(descriptor, detail::Readiness::readable,
@@ -300,8 +301,9 @@ class EventLoop {
   /// Sends a datagram; how many bytes it had. The data must live until then. A name is resolved.
   Coroutine<std::size_t> sock_sendto(const detail::SocketBase& sock, BytesView data,
                                      const Address& address);
-  /// Completes when the connection stands. A name is resolved, and its first address tried. OSError
-  /// "Connect call failed ADDRESS", gaierror. After a cancellation the connection may still be made.
+  /// Completes when the connection stands; one that is under way already is waited for. A name is
+  /// resolved, and its first address tried. OSError "Connect call failed ADDRESS", gaierror. After
+  /// a cancellation the connection may still be made.
   Coroutine<> sock_connect(const detail::SocketBase& sock, const Address& address);
   /// A connection to the listening socket, and the address of its other end.
   Coroutine<std::pair<Socket, Address>> sock_accept(const detail::SocketBase& sock);

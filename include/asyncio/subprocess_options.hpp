@@ -71,9 +71,9 @@ struct SubprocessOptions {
   /// The child's whole environment; its PATH is where the program is looked for. Null: ours.
   const subprocess::Environment* env = nullptr;
   std::string_view cwd{};  ///< the child's directory; empty: ours
-  /// Descriptors above 2 that the child gets, under the same numbers.
+  /// Descriptors that the child gets, under the same numbers. Above 2 it gets no others.
   std::span<const int> pass_fds{};
-  bool close_fds = true;           ///< false: also those that are inheritable
+  bool close_fds = true;           ///< false, without pass_fds: also those that are inheritable
   bool restore_signals = true;     ///< SIGPIPE and SIGXFSZ have their default action in the child
   bool start_new_session = false;  ///< setsid()
   std::optional<int> process_group{};  ///< setpgid(); 0: a group of its own

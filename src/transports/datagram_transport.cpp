@@ -84,12 +84,11 @@ void DatagramEndpoint::sendto(BytesView data, const Address& addr) {
     throw ValueError("Invalid address: must be None or " + to_string(remote_));
   // Without a remote address it is tried as long as there is a socket (rule 176).
   if ((!remote_.empty() || !socket_) && drop_write()) return;
-  const std::shared_ptr<DatagramProtocol> protocol = protocol_;
   Endpoint to;
   if (const auto wrong = caught([&] {
         if (!connected_) to = endpoint_of(remote_.empty() ? addr : remote_);
       })) {
-    if (isinstance<OSError>(wrong)) return protocol->error_received(wrong);
+    if (isinstance<OSError>(wrong)) return send_failed(wrong);
     if (isinstance<TypeError>(wrong))
       return fatal_error(wrong, "Fatal write error on datagram transport");
     std::rethrow_exception(wrong);
@@ -98,7 +97,7 @@ void DatagramEndpoint::sendto(BytesView data, const Address& addr) {
     boost::system::error_code error;
     send(data, to, error);
     if (!error) return;
-    if (!would_block(error)) return protocol->error_received(make_os_error(error));
+    if (!would_block(error)) return send_failed(make_os_error(error));
     if (lost_) return;  // nothing is waited for any more
     wait_writable();
   }
@@ -129,6 +128,11 @@ void DatagramEndpoint::send(BytesView data, const Endpoint& to, boost::system::e
     socket_->send_to(bytes, to, send_flags, error);
 }
 
+void DatagramEndpoint::send_failed(std::exception_ptr error) {
+  const std::shared_ptr<DatagramProtocol> protocol = protocol_;  // it may be replaced in there
+  protocol->error_received(std::move(error));
+}
+
 void DatagramEndpoint::write_ready() {
   while (!buffer_.empty()) {
     boost::system::error_code error;
@@ -137,8 +141,7 @@ void DatagramEndpoint::write_ready() {
     buffer_.pop_front();
     if (error) {  // the protocol is told of one at a time
       write_again();
-      const std::shared_ptr<DatagramProtocol> protocol = protocol_;
-      return call_as("write_ready", [&] { protocol->error_received(make_os_error(error)); });
+      return call_as("write_ready", [&] { send_failed(make_os_error(error)); });
     }
   }
   if (!maybe_resume()) return;

@@ -6,6 +6,7 @@
 #include <asyncio/transports.hpp>
 #include <boost/asio/basic_datagram_socket.hpp>
 #include <boost/asio/generic/datagram_protocol.hpp>
+#include <exception>
 #include <memory>
 
 #include "../loop_core.hpp"
@@ -49,6 +50,7 @@ class DatagramEndpoint final : public SocketTransport<DatagramKind> {
   const Address& sender();
   void write_ready() override;
   void send(BytesView data, const Endpoint& to, boost::system::error_code& error);
+  void send_failed(std::exception_ptr error);
   Endpoint endpoint_of(const Address& addr) const;
   void released() noexcept override {}
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "pipe_transport.hpp"
 
-#include <signal.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -13,13 +12,13 @@
 #include <cerrno>
 #include <utility>
 
+#include "../sigpipe.hpp"
+#include "../sockaddr.hpp"
 #include "transport_support.hpp"
 
 namespace asyncio::inline v1::detail {
 
 namespace {
-
-bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
 
 template <class T>
 std::shared_ptr<Transport> make_transport(LoopCore& core, FileDescriptor pipe,
@@ -70,6 +69,7 @@ PipeTransport::PipeTransport(LoopCore& core, FileDescriptor pipe, const char* no
   if (::fstat(number_, &status) != 0) throw_os_error(errno);
   kind_ = status.st_mode & S_IFMT;
   if (kind_ != S_IFIFO && kind_ != S_IFSOCK && kind_ != S_IFCHR) throw ValueError(not_a_pipe);
+  core.descriptor_taken_over(number_);
   descriptor_.emplace(core.executor());
   boost::system::error_code error;
   descriptor_->assign(number_, error);
@@ -140,10 +140,11 @@ void PipeTransport::connection_lost(const std::exception_ptr& error) {
 }
 
 void PipeTransport::release_all() noexcept {
-  loop_ = nullptr;
+  LoopCore& loop = *std::exchange(loop_, nullptr);
   closing_ = true;
   lost_ = true;
   descriptor_.reset();
+  loop.descriptor_taken_over(number_);  // who watches it beside us would keep it open
   unregister();
   context_ = {};
   protocol_.reset();
@@ -283,29 +284,6 @@ namespace {
 
 /// Pieces of one gathered write.
 constexpr std::size_t most_pieces = 64;
-
-/// Keeps SIGPIPE from this thread while it writes: there is no flag for that on pipes, and what the
-/// program does with the signal elsewhere is its own affair.
-class NoSigPipe {
- public:
-  NoSigPipe() noexcept {
-    sigemptyset(&pipe_);
-    sigaddset(&pipe_, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &pipe_, &outer_);
-  }
-  ~NoSigPipe() { pthread_sigmask(SIG_SETMASK, &outer_, nullptr); }
-  /// The write failed with EPIPE: the signal is pending, unless it is ignored.
-  void take() const noexcept {
-    if (sigismember(&outer_, SIGPIPE)) return;
-    constexpr timespec at_once{};
-    while (sigtimedwait(&pipe_, nullptr, &at_once) < 0 && errno == EINTR) {
-    }
-  }
-
- private:
-  sigset_t pipe_;
-  sigset_t outer_;
-};
 
 /// What the kernel takes of the first pieces; 0 and an errno if it takes nothing.
 std::size_t write_some(int descriptor, std::span<const BytesView> pieces, int& error) {

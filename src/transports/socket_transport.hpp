@@ -22,7 +22,6 @@
 
 #include "../loop_core.hpp"
 #include "../notes.hpp"
-#include "pool_allocator.hpp"
 #include "self_holding.hpp"
 #include "transport_support.hpp"
 
@@ -141,9 +140,6 @@ class SocketTransport : public Kind::Interface,
   static constexpr std::uint8_t most_early_credit = 8;
   /// ...and without credit one in so many is tried: the connection may have become busy.
   static constexpr std::uint8_t retry_early_read = 64;
-
-  template <void (SocketTransport::*ready)()>
-  class Waiter;
 
   void run() override;
   void drop() noexcept override { this->release(); }
@@ -279,21 +275,6 @@ void SocketTransport<Kind>::queue() {
   loop_->push_io(*this);
 }
 
-/// Says that the kernel has reported readiness, or that the socket was closed.
-template <class Kind>
-template <void (SocketTransport<Kind>::*ready)()>
-class SocketTransport<Kind>::Waiter {
- public:
-  using allocator_type = PoolAllocator<void>;
-
-  explicit Waiter(SocketTransport& transport) : transport_(&transport) {}
-  allocator_type get_allocator() const noexcept { return {}; }
-  void operator()(const boost::system::error_code&) const { (transport_.get()->*ready)(); }
-
- private:
-  Ref<SocketTransport> transport_;
-};
-
 // -- reading
 
 template <class Kind>
@@ -326,7 +307,7 @@ template <class Kind>
 void SocketTransport<Kind>::wait_readable() {
   if (std::exchange(waits_readable_, true)) return;
   socket_->async_wait(boost::asio::socket_base::wait_read,
-                      Waiter<&SocketTransport::readable>(*this));
+                      WaitHandler<SocketTransport, &SocketTransport::readable>(*this));
 }
 
 template <class Kind>
@@ -398,7 +379,7 @@ template <class Kind>
 void SocketTransport<Kind>::wait_writable() {
   if (std::exchange(waits_writable_, true)) return;
   socket_->async_wait(boost::asio::socket_base::wait_write,
-                      Waiter<&SocketTransport::writable>(*this));
+                      WaitHandler<SocketTransport, &SocketTransport::writable>(*this));
 }
 
 template <class Kind>
@@ -494,17 +475,19 @@ void SocketTransport<Kind>::connection_lost(const std::exception_ptr& error) {
   } const finally{*this};
   if (!lost_) lost_ = 1;
   losing(error);
-  protocol_->connection_lost(error);
+  const std::shared_ptr<ProtocolType> protocol = protocol_;  // it may be replaced in there
+  protocol->connection_lost(error);
 }
 
 /// Nothing is left to do for the loop, the kernel and the protocol.
 template <class Kind>
 void SocketTransport<Kind>::release_all() noexcept {
-  loop_ = nullptr;
+  LoopCore& loop = *std::exchange(loop_, nullptr);
   closing_ = true;
   if (!lost_) lost_ = 1;
   buffer_.clear();
   socket_.reset();
+  loop.descriptor_taken_over(view_.fileno());  // who watches it beside us would keep it open
   unregister();
   context_ = {};
   replaced_.reset();

@@ -87,6 +87,7 @@ Coroutine<> ChildTransport::connect_pipes(std::shared_ptr<ChildTransport> self, 
           fd == 0 ? make_write_pipe_transport : make_read_pipe_transport;
       co_await connect_pipe(loop, make, std::move(pipe), protocol);
       self->pipes_[static_cast<std::size_t>(fd)] = protocol;
+      if (self->closed_) protocol->transport->close();
     }
     self->connected();
   } catch (const SystemExit&) {
@@ -151,6 +152,7 @@ void ChildTransport::try_finish() {
 
 Coroutine<int> ChildTransport::wait(std::shared_ptr<ChildTransport> self) {
   if (self->return_code_) co_return *self->return_code_;
+  std::erase_if(self->exit_waiters_, [](const Future<int>& waiter) { return waiter.done(); });
   const Future<int> waiter;
   self->exit_waiters_.push_back(waiter);
   co_return co_await waiter;

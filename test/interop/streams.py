@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSL-1.0
 """The larger examples with streams: chat_server, tcp_proxy, kv_server."""
 import asyncio
+import contextlib
 import socket
 import struct
 import unittest
@@ -19,13 +20,25 @@ class Running(unittest.IsolatedAsyncioTestCase):
         return program
 
     async def stop(self, program):
+        """At the end of a test everybody else has gone; one that wants it otherwise calls this."""
         async with program:
-            self.assertEqual(await program.interrupt(), 0)
+            if program.process.returncode is None:
+                await program.interrupt()
+            self.assertEqual(program.process.returncode, 0)
+        for text in program.lines:
+            self.assertFalse(text.startswith(("Unhandled", "unclosed")), text)
 
     async def connect(self):
         reader, writer = await connect(self.port)
         self.addAsyncCleanup(close, writer)
         return reader, writer
+
+
+def reset(writer):
+    """Ends the connection as a crash would."""
+    writer.get_extra_info("socket").setsockopt(
+        socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 async def line(reader):
@@ -62,6 +75,28 @@ class Chat(Running):
         reader, _ = await self.enter("")
         self.assertEqual(await read_to_end(reader), b"")
 
+    async def test_who_goes_instead_of_giving_a_name_is_missed_by_nobody(self):
+        await self.start("chat_server")
+        _, writer = await self.connect()
+        reset(writer)
+        reader, writer = await self.connect()
+        writer.write(b"x" * 100_000)  # no name is so long
+        with contextlib.suppress(ConnectionResetError):  # if it has not been sent all
+            await read_to_end(reader)
+        anna, _ = await self.enter("Anna")
+        await self.enter("Bert")
+        self.assertEqual(await line(anna), "* Bert has come\n")
+
+    async def test_a_last_line_without_a_newline_is_a_line(self):
+        await self.start("chat_server")
+        anna, _ = await self.enter("Anna")
+        _, to_bert = await self.enter("Bert")
+        self.assertEqual(await line(anna), "* Bert has come\n")
+        to_bert.write(b"good night")
+        to_bert.write_eof()
+        self.assertEqual(await line(anna), "Bert: good night\n")
+        self.assertEqual(await line(anna), "* Bert has gone\n")
+
     async def test_who_does_not_read_is_shown_out_and_holds_up_nobody(self):
         program = await self.start("chat_server")
         speaker, to_speaker = await self.enter("Speaker")
@@ -93,12 +128,15 @@ class Chat(Running):
         numbers = [int(text.split()[1]) for text in heard if text.startswith("Speaker:")]
         self.assertEqual(numbers, list(range(len(numbers))))
         self.assertNotIn("Listener is too slow", program.lines)
+        self.assertEqual(program.lines.count("Sleeper is too slow"), 1)
 
     async def test_interrupted_while_people_are_there(self):
-        await self.start("chat_server")
-        await self.enter("Anna")
+        program = await self.start("chat_server")
+        anna, _ = await self.enter("Anna")
         bert, _ = await self.enter("Bert")
-        # stop(), called at the end, finds the status 0.
+        self.assertEqual(await line(anna), "* Bert has come\n")
+        await self.stop(program)
+        self.assertEqual(await read_to_end(bert), b"")
 
 
 class Proxy(Running):
@@ -166,13 +204,11 @@ class Proxy(Running):
                                             for number in range(size // 2 ** 16)))
 
     async def test_a_reset_is_handed_on(self):
-        async def reset(reader, writer):
+        async def read_and_reset(reader, writer):
             await reader.readexactly(1)
-            writer.get_extra_info("socket").setsockopt(
-                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            writer.transport.abort()
+            reset(writer)
 
-        program = await self.start_proxy(reset)
+        program = await self.start_proxy(read_and_reset)
         reader, writer = await self.connect()
         writer.write(b"x")
         self.assertEqual(await read_to_end(reader), b"")
@@ -183,6 +219,19 @@ class Proxy(Running):
         reader, _ = await self.connect()
         self.assertEqual(await read_to_end(reader), b"")
         await program.line("[Errno 111] Connect call failed")
+
+    async def test_interrupted_while_both_sides_are_connected(self):
+        ends = asyncio.get_running_loop().create_future()
+
+        async def say_and_wait(reader, writer):
+            writer.write(b"connected")
+            ends.set_result(await reader.read())
+
+        program = await self.start_proxy(say_and_wait)
+        reader, _ = await self.connect()
+        self.assertEqual(await reader.readexactly(9), b"connected")
+        await self.stop(program)
+        self.assertEqual(await ends, b"")
 
 
 class Database(Running):
@@ -222,10 +271,13 @@ class Database(Running):
         self.assertEqual(await self.ask("INCR", "n"), b":1")
         self.assertEqual(await self.ask("INCR", "n"), b":2")
         self.assertEqual(await self.ask("GET", "n"), b"2")
-        for bad in "x", "1x", "", 2 ** 63 - 1:
+        for bad in "x", "1x", "", "01", "-0", "+1", 2 ** 63:
             await self.ask("SET", "n", bad)
             self.assertEqual(await self.ask("INCR", "n"),
                              b"-ERR value is not an integer or out of range")
+        await self.ask("SET", "n", 2 ** 63 - 1)
+        self.assertEqual(await self.ask("INCR", "n"),
+                         b"-ERR increment or decrement would overflow")
 
     async def test_expire(self):
         self.assertEqual(await self.ask("EXPIRE", "k", 1), b":0")
@@ -245,9 +297,26 @@ class Database(Running):
         self.assertEqual(await self.ask("GET", "k"), b"$-1")
 
     async def test_what_it_does_not_know(self):
-        self.assertEqual(await self.ask("FLY"), b"-ERR unknown command 'FLY'")
+        self.assertEqual(await self.ask("fly"), b"-ERR unknown command 'fly'")
+        self.assertEqual(await self.ask("fly\r\n+OK"), b"-ERR unknown command 'fly  +ok'")
         self.assertEqual(await self.ask("GET"),
-                         b"-ERR wrong number of arguments for 'GET' command")
+                         b"-ERR wrong number of arguments for 'get' command")
+
+    async def test_commands_may_be_typed(self):
+        self.writer.write(b"\r\n*0\r\n*-1\r\n  SET  k   v \r\nget k\nPING\n")
+        for reply in b"+OK", b"v", b"+PONG":
+            self.assertEqual(await self.reply(), reply)
+
+    async def test_a_command_of_very_many_arguments(self):
+        self.writer.write(b"*100001\r\n$3\r\nDEL\r\n" + b"$1\r\nk\r\n" * 100_000)
+        self.assertEqual(await self.reply(), b":0")
+
+    async def test_a_client_that_goes_in_mid_command(self):
+        _, writer = await self.connect()
+        writer.write(b"*3\r\n$3\r\nSET\r\n$100\r\nhalf")
+        await writer.drain()
+        reset(writer)
+        self.assertEqual(await self.ask("PING"), b"+PONG")
 
     async def test_commands_may_come_in_any_pieces(self):
         command = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$6\r\na\r\nb\r\n\r\n"
@@ -268,9 +337,20 @@ class Database(Running):
         self.assertEqual(await self.ask("GET", "large"), value)
 
     async def test_what_is_no_command_ends_the_connection(self):
-        self.writer.write(b"*1\r\nPING\r\n")
-        self.assertEqual(await self.reply(), b"-ERR Protocol error: expected '$'")
-        self.assertEqual(await read_to_end(self.reader), b"")
+        for wrong, problem in (
+                (b"*1\r\nPING\r\n", b"expected '$', got 'P'"),
+                (b"*x\r\n", b"invalid multibulk length"),
+                (b"*99999999999\r\n", b"invalid multibulk length"),
+                (b"*1\r\n$-1\r\n", b"invalid bulk length"),
+                (b"*1\r\n$536870913\r\n", b"invalid bulk length"),
+                (b"x" * 65537, b"too big inline request"),
+                (b"*" + b"1" * 65536, b"too big mbulk count string"),
+                (b"*1\r\n$" + b"1" * 65536, b"too big bulk count string")):
+            with self.subTest(problem=problem):
+                reader, writer = await self.connect()
+                writer.write(b"PING\r\n" + wrong)
+                self.assertEqual(await read_to_end(reader),
+                                 b"+PONG\r\n-ERR Protocol error: " + problem + b"\r\n")
 
     async def test_quit(self):
         self.assertEqual(await self.ask("quit"), b"+OK")

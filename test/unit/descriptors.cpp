@@ -14,6 +14,7 @@
 #include <vector>
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "on_virtual_time.hpp"
@@ -102,9 +103,10 @@ BOOST_FIXTURE_TEST_CASE(arguments_are_kept_and_given_each_time, Pair) {
 
 BOOST_FIXTURE_TEST_CASE(a_callback_runs_in_the_context_in_which_it_was_added, Pair) {
   ContextVar<int> var("var", 0);
-  auto token = var.set(1);
-  loop.add_reader(a, [&] { note(std::to_string(var.get())); });
-  token = var.set(2);
+  copy_context().run([&] {
+    [[maybe_unused]] const auto token = var.set(1);
+    loop.add_reader(a, [&] { note(std::to_string(var.get())); });
+  });
   b.send("x");
   BOOST_TEST(pass() == "1 ");
 }
@@ -255,7 +257,7 @@ BOOST_FIXTURE_TEST_CASE(what_cannot_be_watched_is_refused, Pair) {
   BOOST_TEST(thrown_by([&] { loop.add_writer(999, nothing); }) ==
              "OSError(9, 'Bad file descriptor')");
   BOOST_TEST(!loop.remove_reader(999));
-  for (const char* path : {"/proc/self/exe", "/"}) {
+  for (const char* path : {"/proc/self/exe", "/", "/dev/null"}) {
     const int file = ::open(path, O_RDONLY | O_CLOEXEC);
     BOOST_TEST(thrown_by([&] { loop.add_reader(file, nothing); }) ==
                "PermissionError(1, 'Operation not permitted')");
@@ -311,6 +313,19 @@ BOOST_FIXTURE_TEST_CASE(r124_what_a_transport_uses_is_refused_until_it_closes, P
   BOOST_TEST(loop.remove_writer(number));
 }
 
+BOOST_FIXTURE_TEST_CASE(a_watch_on_a_closing_transport_ends_with_it, Pair) {
+  const NativeSocket number = a.fileno();
+  const auto held = std::make_shared<int>();
+  const auto factory = [] { return std::make_shared<Silent>(); };
+  auto connection = loop.run_until_complete(loop.create_connection(factory, {.sock = &a}));
+  connection.first->close();
+  loop.add_reader(number, [held] {});
+  loop.pass(1);
+  BOOST_TEST(held.use_count() == 1);
+  BOOST_TEST(b.recv(1) == "");  // nothing of ours keeps the connection open
+  BOOST_TEST(!loop.remove_reader(number));
+}
+
 BOOST_FIXTURE_TEST_CASE(a_transport_takes_over_what_was_watched, Pair) {
   const auto held = std::make_shared<int>();
   loop.add_reader(a, [held] {});
@@ -319,6 +334,17 @@ BOOST_FIXTURE_TEST_CASE(a_transport_takes_over_what_was_watched, Pair) {
   BOOST_TEST(held.use_count() == 1);
   connection.first->write("hello");
   BOOST_TEST(b.recv(100) == "hello");
+}
+
+BOOST_FIXTURE_TEST_CASE(a_server_takes_over_a_socket_that_was_watched, Pair) {
+  Socket listener(AF_INET, SOCK_STREAM);
+  listener.bind(Address("127.0.0.1", 0));
+  const auto held = std::make_shared<int>();
+  loop.add_reader(listener, [held] {});
+  const auto factory = [] { return std::make_shared<Silent>(); };
+  const Server server = loop.run_until_complete(loop.create_server(factory, {.sock = &listener}));
+  BOOST_TEST(held.use_count() == 1);
+  BOOST_TEST(server.is_serving());
 }
 
 // -- what can be watched

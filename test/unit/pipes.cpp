@@ -5,6 +5,8 @@
 
 #include <type_traits>
 
+#include <poll.h>
+
 #include "pipe_fixture.hpp"
 
 using namespace pipe_tests;
@@ -126,6 +128,33 @@ BOOST_FIXTURE_TEST_CASE(tr38_the_descriptor_is_known_as_pipe, Pipe) {
   pass();
   BOOST_TEST(to_string(*transport) ==
              "<ReadPipeTransport closed fd=" + std::to_string(number) + ">");
+}
+
+BOOST_FIXTURE_TEST_CASE(a_transport_takes_over_a_pipe_that_was_watched, Pipe) {
+  auto [in, out] = FileDescriptor::pipe();
+  other = std::move(out);
+  int called = 0;
+  loop.add_reader(in, [&] { ++called; });
+  loop.run_until_complete(loop.connect_read_pipe(factory(), std::move(in)));
+  send("x");
+  run_until([&] { return !protocol->data.empty(); });
+  BOOST_TEST(called == 0);
+  BOOST_TEST(protocol->data == "x");
+}
+
+BOOST_FIXTURE_TEST_CASE(r124_a_transports_pipe_may_be_watched_until_it_is_closed, Pipe) {
+  reading();
+  const int number = transport->get_extra_info(asyncio::pipe);
+  int called = 0;
+  loop.add_reader(number, [&] { ++called; });  // as in Python, which refuses sockets only
+  send("x");
+  run_until([&] { return called != 0 && protocol->data == "x"; });
+  transport->close();
+  pass(2);
+  BOOST_TEST(!loop.remove_reader(number));
+  pollfd reader{other.fileno(), POLLOUT, 0};
+  BOOST_TEST(::poll(&reader, 1, 0) == 1);
+  BOOST_TEST((reader.revents & POLLERR) != 0);  // nobody can read any more
 }
 
 // -- reading

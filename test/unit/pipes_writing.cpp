@@ -182,6 +182,45 @@ BOOST_FIXTURE_TEST_CASE(r179_a_write_nobody_can_read_is_a_broken_pipe_and_no_sig
   BOOST_TEST(reports == Events{});
 }
 
+/// SIGPIPE blocked in this thread, for a scope.
+struct BlockedSigPipe {
+  BlockedSigPipe() {
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, &before);
+  }
+  ~BlockedSigPipe() {
+    const timespec at_once{};
+    sigtimedwait(&pipe, nullptr, &at_once);
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+  static bool pending() {
+    sigset_t signals;
+    sigpending(&signals);
+    return sigismember(&signals, SIGPIPE) == 1;
+  }
+  sigset_t pipe, before;
+};
+
+BOOST_FIXTURE_TEST_CASE(a_program_that_blocks_the_signal_does_not_find_ours_waiting, Pipe) {
+  writing();
+  other.close();
+  const BlockedSigPipe blocked;
+  transport->write("x");
+  BOOST_TEST(transport->is_closing());
+  BOOST_TEST(!blocked.pending());
+}
+
+BOOST_FIXTURE_TEST_CASE(a_signal_that_was_waiting_before_stays, Pipe) {
+  writing();
+  other.close();
+  const BlockedSigPipe blocked;
+  pthread_kill(pthread_self(), SIGPIPE);
+  transport->write("x");
+  BOOST_TEST(transport->is_closing());
+  BOOST_TEST(blocked.pending());
+}
+
 BOOST_FIXTURE_TEST_CASE(r179_dropped_writes_are_logged_from_the_fifth_on, Pipe) {
   writing();
   CapturedLog log;

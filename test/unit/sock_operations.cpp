@@ -488,6 +488,37 @@ BOOST_AUTO_TEST_CASE(r126_another_attempt_may_follow_in_the_step_that_cancels_a_
   BOOST_TEST(loop.run_until_complete(body()) == "None");
 }
 
+BOOST_AUTO_TEST_CASE(a_connection_that_is_under_way_is_waited_for_after_a_cancellation) {
+  const NoDescriptorLeft check;
+  EventLoop loop;
+  Socket listener(AF_INET, SOCK_STREAM);
+  listener.bind(Address("127.0.0.1", 0));
+  listener.listen(0);
+  const Address there = listener.getsockname();
+  const auto pass = [&] {
+    loop.stop();
+    loop.run_forever();
+  };
+  // The backlog is full when the kernel lets one wait.
+  std::vector<Socket> clients;
+  Task<> connecting = loop.create_task(nothing());
+  do {
+    clients.emplace_back(AF_INET, SOCK_STREAM);
+    connecting = loop.create_task(loop.sock_connect(clients.back(), there));
+    for (int i = 0; i < 5; ++i) pass();
+  } while (connecting.done());
+  connecting.cancel();
+  pass();
+  pass();
+  BOOST_TEST(connecting.cancelled());
+  connecting = loop.create_task(loop.sock_connect(clients.back(), there));
+  for (int i = 0; i < 5; ++i) pass();
+  BOOST_TEST(!connecting.done());
+  connecting.cancel();
+  pass();
+  pass();
+}
+
 BOOST_FIXTURE_TEST_CASE(a_datagram_to_nobody_leaves_the_socket_usable, Pair) {
   const Socket first = datagram_socket(), second = datagram_socket();
   const auto receiving = start(loop.sock_recvfrom(first, 100));

@@ -36,6 +36,9 @@ BOOST_FIXTURE_TEST_CASE(what_no_child_can_be_given_is_a_value_error, Child) {
   const Environment wrong{{"A=B", "c"}};
   BOOST_TEST(error_of("true", SubprocessOptions{.env = &wrong}) ==
              "ValueError('illegal environment variable name')");
+  const std::vector<int> negative{-1};
+  BOOST_TEST(error_of("true", SubprocessOptions{.pass_fds = negative}) ==
+             "ValueError('bad value(s) in fds_to_keep')");
   BOOST_TEST(error_of(std::vector<std::string>()) == "ValueError('no program was given')");
   BOOST_TEST(error_of("true", SubprocessOptions{.stdin = 9999}) ==
              "OSError(9, 'Bad file descriptor')");
@@ -140,6 +143,20 @@ BOOST_FIXTURE_TEST_CASE(no_descriptor_but_those_that_are_passed_is_inherited, Ch
   BOOST_TEST((open_in_child({}) == std::pair(false, false)));
   BOOST_TEST((open_in_child({.pass_fds = numbers}) == std::pair(false, true)));
   BOOST_TEST((open_in_child({.close_fds = false}) == std::pair(true, false)));
+  const SubprocessOptions both{.pass_fds = numbers, .close_fds = false};
+  BOOST_TEST((open_in_child(both) == std::pair(false, true)));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_standard_stream_that_is_passed_is_inherited_in_any_case, Child) {
+  const std::vector<int> numbers{STDERR_FILENO};
+  const std::string is_open = "test -e /proc/$$/fd/2 && echo open";
+  const int flags = ::fcntl(STDERR_FILENO, F_GETFD);
+  ::fcntl(STDERR_FILENO, F_SETFD, FD_CLOEXEC);
+  const std::string inherited = output_of(is_open, {.stderr = INHERIT});
+  const std::string passed = output_of(is_open, {.stderr = INHERIT, .pass_fds = numbers});
+  ::fcntl(STDERR_FILENO, F_SETFD, flags);
+  BOOST_TEST(inherited == "");
+  BOOST_TEST(passed == "open\n");
 }
 
 BOOST_FIXTURE_TEST_CASE(sessions_and_groups_are_those_asked_for, Child) {

@@ -2,12 +2,36 @@
 // subprocess_exec and subprocess_shell with real children, rule by rule (surface B20).
 #include <asyncio/subprocess_options.hpp>
 
+#include <cerrno>
+#include <fstream>
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <boost/system/system_error.hpp>
+
 #include <asyncio/logging.hpp>
 
 #include "../../src/child_process.hpp"
 #include "child_fixture.hpp"
 
 using namespace child_tests;
+
+namespace {
+
+bool no_more_pipes = false;
+
+}  // namespace
+
+/// In Asio's calls, too: the program's symbols go ahead of the C library's. (Running out of
+/// descriptors in earnest would take them from the sanitizers as well.)
+extern "C" int pipe(int* ends) noexcept {
+  if (no_more_pipes) {
+    errno = EMFILE;
+    return -1;
+  }
+  return static_cast<int>(::syscall(SYS_pipe2, ends, 0));
+}
 
 BOOST_AUTO_TEST_SUITE(subprocess_transport_tests)
 
@@ -208,6 +232,40 @@ BOOST_FIXTURE_TEST_CASE(r183_a_child_that_somebody_else_has_reaped_ends_with_255
                              " exit status already read:  will report returncode 255"});
 }
 
+/// The next process gets the number after this one, if nobody is faster. Needs privileges.
+bool say_last_pid(pid_t pid) {
+  std::ofstream file("/proc/sys/kernel/ns_last_pid");
+  return static_cast<bool>(file << pid << std::flush);
+}
+
+boost::test_tools::assertion_result may_choose_pids(boost::unit_test::test_unit_id) {
+  return say_last_pid(::getpid());
+}
+
+BOOST_FIXTURE_TEST_CASE(whoever_gets_the_number_of_a_reaped_child_is_left_alone, Child,
+                        *boost::unit_test::precondition(may_choose_pids)) {
+  using namespace asyncio::detail;
+  const auto transport = start("sleep", "1000");
+  const pid_t pid = transport->get_pid();
+  ::kill(pid, SIGKILL);
+  BOOST_REQUIRE(::waitpid(pid, nullptr, 0) == pid);
+  pid_t other = -1;
+  int status = 0;
+  for (int tries = 0; tries != 100 && other != pid; ++tries) {
+    if (other != -1) {
+      ::kill(other, SIGKILL);
+      ::waitpid(other, &status, 0);
+    }
+    say_last_pid(pid - 1);
+    other = start_child(ChildRequest({"sleep", "1000"}, {}, INHERIT)).pid;
+  }
+  if (other == pid) transport->send_signal(SIGTERM);
+  ::kill(other, SIGKILL);
+  ::waitpid(other, &status, 0);
+  BOOST_TEST(other == pid);
+  BOOST_TEST(WTERMSIG(status) == SIGKILL);  // that SIGTERM would be before it
+}
+
 BOOST_FIXTURE_TEST_CASE(cancelled_while_it_starts_the_child_is_killed_and_waited_for, Child) {
   for (int passes = 1; passes <= 8; ++passes) {
     auto task = loop.create_task(loop.subprocess_exec(factory(), "sleep", "100"));
@@ -219,6 +277,23 @@ BOOST_FIXTURE_TEST_CASE(cancelled_while_it_starts_the_child_is_killed_and_waited
     pass(10);
   }
   BOOST_TEST(reports == Events{});
+}
+
+BOOST_FIXTURE_TEST_CASE(cancelled_while_it_starts_pipes_are_closed_whoever_else_has_them, Child) {
+  auto [running, tell] = FileDescriptor::pipe();
+  const std::vector<int> passed{tell.fileno()};
+  // The grandchild goes when it is at the end of its input, which is the child's stdin.
+  const std::string script =
+      "exec 3<&0; cat <&3 & echo >&" + std::to_string(tell.fileno()) + "; wait";
+  auto start = loop.subprocess_shell(factory(), script, {.pass_fds = passed});
+  auto task = loop.create_task(std::move(start));
+  pass();
+  char byte = 0;
+  BOOST_REQUIRE(::read(running.fileno(), &byte, 1) == 1);
+  task.cancel();
+  BOOST_CHECK_THROW(loop.run_until_complete(task), CancelledError);
+  pass(20);
+  BOOST_TEST(happened("lost None"));
 }
 
 BOOST_AUTO_TEST_CASE(closing_the_loop_kills_the_child_and_nothing_is_left) {
@@ -346,6 +421,17 @@ BOOST_FIXTURE_TEST_CASE(a_child_that_ended_before_it_is_watched_by_sigchld_is_se
   pass(3);
   BOOST_TEST(code == 0);
   BOOST_TEST(child->reaped());
+}
+
+BOOST_FIXTURE_TEST_CASE(a_child_whose_end_cannot_be_seen_is_killed_and_reaped, Child) {
+  using namespace asyncio::detail;
+  const StartedChild started = start_child(ChildRequest({"sleep", "1000"}, {}, INHERIT));
+  no_more_pipes = true;  // Asio tells of signals by one
+  BOOST_CHECK_THROW(std::make_shared<ChildProcess>(loop.core(), started.pid, ExitNotice::sigchld),
+                    boost::system::system_error);
+  no_more_pipes = false;
+  wait_until_gone(started.pid);
+  BOOST_TEST(!has_children());
 }
 
 BOOST_AUTO_TEST_SUITE_END()

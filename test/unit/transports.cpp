@@ -1166,6 +1166,38 @@ BOOST_AUTO_TEST_CASE(a_protocol_that_replaces_itself_while_called_lives_until_it
   BOOST_TEST(c.protocol->data == "y");
 }
 
+BOOST_AUTO_TEST_CASE(a_protocol_that_replaces_itself_in_connection_lost_lives_until_it_returns) {
+  struct Leaving : Protocol {
+    std::shared_ptr<Transport> transport;
+    std::shared_ptr<BaseProtocol> successor;
+    bool* destroyed = nullptr;
+    bool* destroyed_too_early = nullptr;
+    ~Leaving() override { *destroyed = true; }
+    void connection_lost(std::exception_ptr) override {
+      const auto held = transport;
+      bool* const early = destroyed_too_early;
+      bool* const gone = destroyed;
+      held->set_protocol(successor);
+      *early = *gone;
+    }
+  };
+  Connection c;
+  bool destroyed = false, destroyed_too_early = true;
+  auto leaving = std::make_shared<Leaving>();
+  leaving->successor = c.protocol;
+  leaving->destroyed = &destroyed;
+  leaving->destroyed_too_early = &destroyed_too_early;
+  c.transport = c.open(leaving);
+  leaving->transport = c.transport;
+  leaving.reset();
+  c.pass(2);
+  c.transport->close();
+  c.pass();
+  BOOST_TEST(!destroyed_too_early);
+  BOOST_TEST(destroyed);
+  BOOST_TEST(c.protocol.use_count() == 1);
+}
+
 BOOST_AUTO_TEST_CASE(set_protocol_of_another_kind_is_a_type_error_and_changes_nothing) {
   class Other : public BaseProtocol {};
   Connection c;

@@ -259,6 +259,15 @@ BOOST_AUTO_TEST_CASE(r170_what_is_no_socket_stays) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(r170_a_path_with_a_null_is_not_taken_for_a_shorter_one) {
+  const Folder folder;
+  Loop loop;
+  const Server server = loop.run_until_complete(loop.create_unix_server<Echo>(folder / "s"));
+  BOOST_TEST(error_of(loop, loop.create_unix_server<Echo>(folder / "s\0t"s)) ==
+             "ValueError('stat: embedded null character in path')");
+  BOOST_TEST(loop.run_until_complete(echo(loop, folder / "s", "hello!")) == "hello!");
+}
+
 BOOST_AUTO_TEST_CASE(r170_a_stale_socket_that_cannot_be_looked_at_is_logged) {
   const Folder folder;
   Loop loop;
