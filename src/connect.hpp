@@ -10,6 +10,7 @@
 #include <asyncio/transports.hpp>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,6 +18,7 @@
 namespace asyncio::inline v1::detail {
 
 class LoopCore;
+struct TlsRequest;
 
 using Connection = std::pair<std::shared_ptr<Transport>, std::shared_ptr<BaseProtocol>>;
 
@@ -28,11 +30,12 @@ Coroutine<> connection_made(Ref<FutureState<void>> waiter,
                             std::shared_ptr<BaseTransport> transport);
 
 /// Protocol and transport for a connected socket.
-Coroutine<Connection> make_connection(LoopCore& core, ProtocolFactory factory, Socket sock);
+Coroutine<Connection> make_connection(LoopCore& core, ProtocolFactory factory, Socket sock,
+                                      std::optional<TlsRequest> tls);
 
 /// A server on sockets that are bound; `until_closed` goes when they are closed.
 Coroutine<Server> make_server(LoopCore& core, ProtocolFactory factory, std::vector<Socket> sockets,
-                              int backlog, bool start_serving,
+                              int backlog, bool start_serving, std::optional<TlsRequest> tls,
                               std::shared_ptr<void> until_closed = nullptr);
 
 /// Rule 161: first_family_count - 1 addresses of the first family, then the families in turn.

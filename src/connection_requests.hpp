@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "connect.hpp"
+#include "tls_settings.hpp"
 
 namespace asyncio::inline v1::detail {
 
@@ -32,7 +33,8 @@ struct ConnectionRequest {
         adopts(options.sock != nullptr),
         delay(options.happy_eyeballs_delay),
         interleave_count(options.interleave.value_or(options.happy_eyeballs_delay ? 1 : 0)),
-        all_errors(options.all_errors) {
+        all_errors(options.all_errors),
+        tls(options) {
     if (options.sock) sock = std::move(*options.sock);
     if (options.local_addr) {
       local_host = options.local_addr.host();
@@ -53,6 +55,7 @@ struct ConnectionRequest {
   std::optional<Duration> delay;
   int interleave_count;
   bool all_errors;
+  TlsSettings tls;
 };
 
 /// Rules 159-166.
@@ -66,7 +69,8 @@ struct ServerRequest {
       : hosts(std::move(wanted_hosts)),
         port(std::move(wanted_port)),
         options(wanted),
-        adopts(wanted.sock != nullptr) {
+        adopts(wanted.sock != nullptr),
+        tls(wanted) {
     if (adopts) sock = std::move(*wanted.sock);
   }
 
@@ -74,15 +78,16 @@ struct ServerRequest {
 
   std::vector<std::string> hosts;
   Port port;
-  ServerOptions options;  // its sock is not used: it may be gone
+  ServerOptions options;  // its sock and ssl are not used: they may be gone
   bool adopts;
   Socket sock;
+  TlsSettings tls;
 };
 
 /// Rules 159, 167-169.
 Coroutine<Server> serve(LoopCore& core, ProtocolFactory factory, ServerRequest request);
 
-/// What create_unix_connection was asked for, owned: a path, or a socket to take over.
+/// Where a Unix socket is to be: a path, or a socket to take over.
 struct UnixRequest {
   UnixRequest(const UnixPath* wanted, Socket* given) : adopts(given != nullptr) {
     if (wanted) path = wanted->text();
@@ -94,15 +99,23 @@ struct UnixRequest {
   Socket sock;
 };
 
+struct UnixConnectionRequest : UnixRequest {
+  UnixConnectionRequest(const UnixPath* wanted, const UnixConnectionOptions& options)
+      : UnixRequest(wanted, options.sock), tls(options) {}
+
+  TlsSettings tls;
+};
+
 Coroutine<Connection> open_connection(LoopCore& core, ProtocolFactory factory,
-                                      UnixRequest request);
+                                      UnixConnectionRequest request);
 
 /// What create_unix_server was asked for, owned.
 struct UnixServerRequest : UnixRequest {
   UnixServerRequest(const UnixPath* wanted, const UnixServerOptions& options)
-      : UnixRequest(wanted, options.sock), options(options) {}
+      : UnixRequest(wanted, options.sock), options(options), tls(options) {}
 
-  UnixServerOptions options;  // its sock is not used: it may be gone
+  UnixServerOptions options;  // its sock and ssl are not used: they may be gone
+  TlsSettings tls;
 };
 
 /// Rule 170.

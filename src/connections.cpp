@@ -16,6 +16,7 @@
 #include "sock_connect.hpp"
 #include "staggered.hpp"
 #include "transports/stream_transport.hpp"
+#include "transports/tls_transport.hpp"
 
 namespace asyncio::inline v1 {
 
@@ -174,6 +175,10 @@ void log_connected(LoopCore& core, const std::string& host, const Port& port,
 
 Coroutine<Connection> open_connection(LoopCore& core, ProtocolFactory factory,
                                       ConnectionRequest request) {
+  if (request.tls.wanted() && !request.tls.server_hostname() && request.host.empty())
+    throw ValueError("You must set server_hostname when using ssl without a host");
+  std::optional<TlsRequest> tls =
+      request.tls.for_client(request.tls.server_hostname().value_or(request.host));
   if (request.has_address()) {
     if (request.adopts)
       throw ValueError("host/port and sock can not be specified at the same time");
@@ -183,16 +188,19 @@ Coroutine<Connection> open_connection(LoopCore& core, ProtocolFactory factory,
     check_stream(request.sock);
   }
   Connection connection =
-      co_await make_connection(core, std::move(factory), std::move(request.sock));
+      co_await make_connection(core, std::move(factory), std::move(request.sock), std::move(tls));
   log_connected(core, request.host, request.port, *connection.first);
   co_return connection;
 }
 
 namespace {
 
-Coroutine<Connection> accept_connection(LoopCore& core, ProtocolFactory factory, Socket sock) {
+Coroutine<Connection> accept_connection(LoopCore& core, ProtocolFactory factory, Socket sock,
+                                        TlsSettings settings) {
+  std::optional<TlsRequest> tls = settings.for_server();
   check_stream(sock);
-  Connection connection = co_await make_connection(core, std::move(factory), std::move(sock));
+  Connection connection =
+      co_await make_connection(core, std::move(factory), std::move(sock), std::move(tls));
   if (core.debug()) {
     logger().debug("{} handled: {}", to_string(connection.first->get_extra_info(socket)),
                    to_string(*connection.first));
@@ -286,6 +294,7 @@ std::vector<Socket> bind_all(const std::vector<AddressInfo>& infos, const Server
 }  // namespace
 
 Coroutine<Server> serve(LoopCore& core, ProtocolFactory factory, ServerRequest request) {
+  std::optional<TlsRequest> tls = request.tls.for_server();
   std::vector<Socket> sockets;
   if (request.has_address()) {
     if (request.adopts)
@@ -299,24 +308,34 @@ Coroutine<Server> serve(LoopCore& core, ProtocolFactory factory, ServerRequest r
   }
   const Server server =
       co_await make_server(core, std::move(factory), std::move(sockets), request.options.backlog,
-                           request.options.start_serving);
+                           request.options.start_serving, std::move(tls));
   if (core.debug()) logger().info("{} is serving", to_string(server));
   co_return server;
 }
 
-Coroutine<Connection> make_connection(LoopCore& core, ProtocolFactory factory, Socket sock) {
+Coroutine<Connection> make_connection(LoopCore& core, ProtocolFactory factory, Socket sock,
+                                      std::optional<TlsRequest> tls) {
   std::shared_ptr<BaseProtocol> protocol = call_factory(factory);
   const Ref<FutureState<void>> waiter(adopt_ref, new FutureState<void>(core));
-  std::shared_ptr<Transport> transport =
-      make_stream_transport(core, std::move(sock), protocol, waiter, Address(), nullptr);
+  std::shared_ptr<Transport> transport;
+  if (tls) {
+    auto over_tls =
+        std::make_shared<TlsTransport>(core, std::move(*tls), protocol, waiter, true);
+    make_stream_transport(core, std::move(sock), over_tls, nullptr, Address(), nullptr);
+    transport = std::move(over_tls);
+  } else {
+    transport = make_stream_transport(core, std::move(sock), protocol, waiter, Address(), nullptr);
+  }
   co_await connection_made(waiter, transport);
   co_return Connection(std::move(transport), std::move(protocol));
 }
 
 Coroutine<Server> make_server(LoopCore& core, ProtocolFactory factory, std::vector<Socket> sockets,
-                              int backlog, bool start_serving, std::shared_ptr<void> until_closed) {
+                              int backlog, bool start_serving, std::optional<TlsRequest> tls,
+                              std::shared_ptr<void> until_closed) {
   const Server server(std::make_shared<ServerState>(core, std::move(sockets), std::move(factory),
-                                                    backlog, std::move(until_closed)));
+                                                    backlog, std::move(tls),
+                                                    std::move(until_closed)));
   if (start_serving) {
     try {
       co_await server.start_serving();
@@ -416,9 +435,10 @@ Coroutine<EventLoop::AnyConnection> EventLoop::connect(ProtocolFactory factory, 
       detail::ConnectionRequest(std::move(host), std::move(port), options));
 }
 
-Coroutine<EventLoop::AnyConnection> EventLoop::adopt_accepted(ProtocolFactory factory,
-                                                              Socket sock) {
-  return detail::accept_connection(core(), std::move(factory), std::move(sock));
+Coroutine<EventLoop::AnyConnection> EventLoop::adopt_accepted(ProtocolFactory factory, Socket sock,
+                                                              AcceptedSocketOptions options) {
+  return detail::accept_connection(core(), std::move(factory), std::move(sock),
+                                   detail::TlsSettings(options));
 }
 
 Coroutine<Server> EventLoop::listen(ProtocolFactory factory, std::vector<std::string> hosts,

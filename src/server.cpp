@@ -14,6 +14,7 @@
 
 #include "sockaddr.hpp"
 #include "transports/stream_transport.hpp"
+#include "transports/tls_transport.hpp"
 
 namespace asyncio::inline v1 {
 
@@ -115,10 +116,12 @@ class ServerState::Listener final : public ReadyNode {
 // -- ServerState
 
 ServerState::ServerState(LoopCore& core, std::vector<Socket> sockets, ProtocolFactory factory,
-                         int backlog, std::shared_ptr<void> until_closed)
+                         int backlog, std::optional<TlsRequest> tls,
+                         std::shared_ptr<void> until_closed)
     : loop_(&core),
       until_closed_(std::move(until_closed)),
       factory_(std::move(factory)),
+      tls_(std::move(tls)),
       backlog_(backlog) {
   for (Socket& socket : sockets)
     listeners_.push_back(std::make_unique<Listener>(*this, std::move(socket)));
@@ -182,7 +185,9 @@ void ServerState::connected(Socket socket, Address peer) {
       protocol = factory_();
     }
     if (closed_) return;
-    make_stream_transport(*loop_, std::move(socket), protocol, nullptr, std::move(peer),
+    std::shared_ptr<BaseProtocol> lowest = protocol;
+    if (tls_) lowest = std::make_shared<TlsTransport>(*loop_, *tls_, protocol, nullptr, true);
+    make_stream_transport(*loop_, std::move(socket), std::move(lowest), nullptr, std::move(peer),
                           shared_from_this());
   } catch (const SystemExit&) {
     throw;

@@ -6,10 +6,12 @@
 #include <asyncio/server.hpp>
 #include <asyncio/sockets.hpp>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "loop_core.hpp"
+#include "tls_settings.hpp"
 #include "transports/self_holding.hpp"
 
 namespace asyncio::inline v1::detail {
@@ -21,7 +23,7 @@ class ServerState final : public Resource, public SelfHolding<ServerState> {
   /// The sockets are bound and do not listen yet; `until_closed` goes when they are closed. OSError
   /// if one cannot be watched.
   ServerState(LoopCore& core, std::vector<Socket> sockets, ProtocolFactory factory, int backlog,
-              std::shared_ptr<void> until_closed = nullptr);
+              std::optional<TlsRequest> tls = {}, std::shared_ptr<void> until_closed = nullptr);
   ~ServerState();
 
   LoopCore* loop() const noexcept { return loop_; }
@@ -58,6 +60,7 @@ class ServerState final : public Resource, public SelfHolding<ServerState> {
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::shared_ptr<void> until_closed_;
   ProtocolFactory factory_;
+  const std::optional<TlsRequest> tls_;  // what connections speak
   const int backlog_;
   bool serving_ = false;
   bool closed_ = false;

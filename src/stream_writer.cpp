@@ -262,13 +262,13 @@ Coroutine<std::pair<StreamReader, StreamWriter>> open_connection(ConnectionOptio
 
 Coroutine<std::pair<StreamReader, StreamWriter>> open_unix_connection(
     const UnixPath& path, UnixConnectionOptions options) {
-  return detail::open_streams(detail::UnixRequest(&path, options.sock),
+  return detail::open_streams(detail::UnixConnectionRequest(&path, options),
                               detail::limit_of(options.limit));
 }
 
 Coroutine<std::pair<StreamReader, StreamWriter>> open_unix_connection(
     UnixConnectionOptions options) {
-  return detail::open_streams(detail::UnixRequest(nullptr, options.sock),
+  return detail::open_streams(detail::UnixConnectionRequest(nullptr, options),
                               detail::limit_of(options.limit));
 }
 

@@ -109,15 +109,21 @@ void remove_stale_socket(const std::string& path) {
 }
 
 Coroutine<Connection> open_connection(LoopCore& core, ProtocolFactory factory,
-                                      UnixRequest request) {
+                                      UnixConnectionRequest request) {
+  if (request.tls.wanted() && !request.tls.server_hostname())
+    throw ValueError("you have to pass server_hostname when using ssl");
+  std::optional<TlsRequest> tls =
+      request.tls.for_client(request.tls.server_hostname().value_or(std::string()));
   if (has_path(request, "no path and sock were specified")) {
     request.sock = Socket(AF_UNIX, SOCK_STREAM);
     co_await sock_connect(core, request.sock, Address::from_path(*request.path));
   }
-  co_return co_await make_connection(core, std::move(factory), std::move(request.sock));
+  co_return co_await make_connection(core, std::move(factory), std::move(request.sock),
+                                     std::move(tls));
 }
 
 Coroutine<Server> serve(LoopCore& core, ProtocolFactory factory, UnixServerRequest request) {
+  std::optional<TlsRequest> tls = request.tls.for_server();
   if (has_path(request, "path was not specified, and no sock specified"))
     request.sock = bind_to_path(*request.path);
   const UnixServerOptions& options = request.options;
@@ -126,7 +132,7 @@ Coroutine<Server> serve(LoopCore& core, ProtocolFactory factory, UnixServerReque
   std::vector<Socket> sockets;
   sockets.push_back(std::move(request.sock));
   co_return co_await make_server(core, std::move(factory), std::move(sockets), options.backlog,
-                                 options.start_serving, std::move(file));
+                                 options.start_serving, std::move(tls), std::move(file));
 }
 
 }  // namespace detail
@@ -137,7 +143,7 @@ Coroutine<EventLoop::AnyConnection> EventLoop::connect_unix(ProtocolFactory fact
   if (options.limit)
     throw TypeError("create_unix_connection() got an unexpected keyword argument 'limit'");
   return detail::open_connection(core(), std::move(factory),
-                                 detail::UnixRequest(path, options.sock));
+                                 detail::UnixConnectionRequest(path, options));
 }
 
 Coroutine<Server> EventLoop::listen_unix(ProtocolFactory factory, const UnixPath* path,

@@ -19,6 +19,10 @@
 
 namespace asyncio::inline v1 {
 
+namespace ssl {
+class SSLContext;
+}
+
 /// A port: a number, the name of a service ("http"), or none (Python's None). A number beyond
 /// 0 to 65535 is a ValueError of the operation that is given it.
 class Port {
@@ -82,6 +86,25 @@ class LocalAddress {
   std::string_view host_;
 };
 
+/// Whether a client speaks TLS, and with which context: `.ssl = &context`, or `.ssl = true` for that
+/// of ssl::create_default_context().
+class UseSsl {
+ public:
+  /// No TLS.
+  constexpr UseSsl() noexcept = default;
+  constexpr UseSsl(std::same_as<bool> auto on) noexcept : on_(on) {}
+  constexpr UseSsl(const ssl::SSLContext* context) noexcept
+      : on_(context != nullptr), context_(context) {}
+
+  constexpr explicit operator bool() const noexcept { return on_; }
+  /// Null: the default one.
+  constexpr const ssl::SSLContext* context() const noexcept { return context_; }
+
+ private:
+  bool on_ = false;
+  const ssl::SSLContext* context_ = nullptr;
+};
+
 /// Options of create_connection.
 struct ConnectionOptions {
   int family = 0;
@@ -98,6 +121,13 @@ struct ConnectionOptions {
   std::optional<int> interleave{};
   /// Report every failure, in an ExceptionGroup.
   bool all_errors = false;
+  /// TLS: `true`, or `&context`. See ssl.hpp.
+  UseSsl ssl{};
+  /// The name that the server's certificate must be valid for; default: the host. Empty: any
+  /// will do.
+  std::optional<std::string_view> server_hostname{};
+  std::optional<Duration> ssl_handshake_timeout{};  ///< default: 60 s
+  std::optional<Duration> ssl_shutdown_timeout{};   ///< default: 30 s
   /// Of open_connection(), and not of create_connection(): the limit of its StreamReader.
   std::optional<std::ptrdiff_t> limit{};
 };
@@ -114,6 +144,9 @@ struct ServerOptions {
   std::optional<bool> reuse_port{};     ///< ValueError where the system cannot
   std::optional<bool> keep_alive{};     ///< SO_KEEPALIVE, which accepted connections inherit
   bool start_serving = true;            ///< false: bound, but connecting is refused
+  const asyncio::ssl::SSLContext* ssl = nullptr;    ///< TLS; see ssl.hpp
+  std::optional<Duration> ssl_handshake_timeout{};  ///< default: 60 s
+  std::optional<Duration> ssl_shutdown_timeout{};   ///< default: 30 s
   /// Of start_server(), and not of create_server(): the limit of its StreamReaders.
   std::optional<std::ptrdiff_t> limit{};
 };
@@ -196,6 +229,13 @@ struct UnixConnectionOptions {
   /// A connected Unix stream socket to adopt instead of connecting. Taken over at the call: the
   /// object is closed afterwards.
   Socket* sock = nullptr;
+  /// TLS: `true`, or `&context`. See ssl.hpp.
+  UseSsl ssl{};
+  /// The name that the server's certificate must be valid for; must be given
+  /// with ssl. Empty: any will do.
+  std::optional<std::string_view> server_hostname{};
+  std::optional<Duration> ssl_handshake_timeout{};  ///< default: 60 s
+  std::optional<Duration> ssl_shutdown_timeout{};   ///< default: 30 s
   /// Of open_unix_connection(), and not of create_unix_connection(): the limit of its StreamReader.
   std::optional<std::ptrdiff_t> limit{};
 };
@@ -209,10 +249,31 @@ struct UnixServerOptions {
   int backlog = constants::backlog;
   bool start_serving = true;   ///< false: bound, but connecting is refused
   bool cleanup_socket = true;  ///< remove the file on close(), if it is still that of this socket
+  const asyncio::ssl::SSLContext* ssl = nullptr;    ///< TLS; see ssl.hpp
+  std::optional<Duration> ssl_handshake_timeout{};  ///< default: 60 s
+  std::optional<Duration> ssl_shutdown_timeout{};   ///< default: 30 s
   /// Of start_unix_server(), and not of create_unix_server(): the limit of its StreamReaders.
   std::optional<std::ptrdiff_t> limit{};
 };
 static_assert(detail::require_inline_options<UnixServerOptions>());
+
+/// Options of connect_accepted_socket.
+struct AcceptedSocketOptions {
+  const asyncio::ssl::SSLContext* ssl = nullptr;    ///< TLS; see ssl.hpp
+  std::optional<Duration> ssl_handshake_timeout{};  ///< default: 60 s
+  std::optional<Duration> ssl_shutdown_timeout{};   ///< default: 30 s
+};
+static_assert(detail::require_inline_options<AcceptedSocketOptions>());
+
+/// Options of start_tls.
+struct StartTlsOptions {
+  bool server_side = false;
+  /// The name that the server's certificate must be valid for; empty: any will do.
+  std::string_view server_hostname{};
+  std::optional<Duration> ssl_handshake_timeout{};  ///< default: 60 s
+  std::optional<Duration> ssl_shutdown_timeout{};   ///< default: 30 s
+};
+static_assert(detail::require_inline_options<StartTlsOptions>());
 
 /// Options of sendfile and sock_sendfile.
 struct SendfileOptions {

@@ -308,6 +308,18 @@ class EventLoop {
   /// A connection to the listening socket, and the address of its other end.
   Coroutine<std::pair<Socket, Address>> sock_accept(const detail::SocketBase& sock);
 
+  // -- TLS on a connection that stands (rule 199)
+
+  /// Goes on with TLS over a connection: the handshake begins, and when it is done the result is the
+  /// transport that `protocol` is to use; the old one must not be used any more. The protocol's
+  /// connection_made is not called again. When the handshake fails, or on cancel, the connection is
+  /// closed. TypeError if the transport is not one of a stream socket; SSLError and its family;
+  /// ConnectionAbortedError after ssl_handshake_timeout; ConnectionResetError if the peer goes.
+  Coroutine<std::shared_ptr<Transport>> start_tls(std::shared_ptr<Transport> transport,
+                                                  std::shared_ptr<BaseProtocol> protocol,
+                                                  const ssl::SSLContext& context,
+                                                  StartTlsOptions options = {});
+
   // -- files to sockets (rules 200-202), POSIX
 
   /// Sends a file, or a part of it, behind what was written to the transport before; how many bytes.
@@ -475,11 +487,12 @@ class EventLoop {
 
   /// Makes transport and protocol for a connection that was accepted elsewhere.
   template <class Factory>
-  auto connect_accepted_socket(Factory&& factory, Socket sock) {
+  auto connect_accepted_socket(Factory&& factory, Socket sock,
+                               AcceptedSocketOptions options = {}) {
     static_assert(detail::require_inline_callable<Factory>());
     using P = protocol_of<Factory>;
     return as_protocol<P>(
-        adopt_accepted(ProtocolFactory(std::forward<Factory>(factory)), std::move(sock)));
+        adopt_accepted(ProtocolFactory(std::forward<Factory>(factory)), std::move(sock), options));
   }
 
   /// Opens an endpoint for datagrams, UDP or Unix, and makes its transport and protocol. With a
@@ -625,7 +638,8 @@ class EventLoop {
                                    ConnectionOptions options);
   Coroutine<Server> listen(ProtocolFactory factory, std::vector<std::string> hosts, Port port,
                            ServerOptions options);
-  Coroutine<AnyConnection> adopt_accepted(ProtocolFactory factory, Socket sock);
+  Coroutine<AnyConnection> adopt_accepted(ProtocolFactory factory, Socket sock,
+                                          AcceptedSocketOptions options);
   Coroutine<AnyDatagramEndpoint> open_datagram_endpoint(ProtocolFactory factory,
                                                         DatagramOptions options);
   Coroutine<AnyConnection> connect_unix(ProtocolFactory factory, const UnixPath* path,

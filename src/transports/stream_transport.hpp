@@ -9,9 +9,11 @@
 #include <exception>
 #include <memory>
 #include <span>
+#include <utility>
 
 #include "../loop_core.hpp"
 #include "flow_controlled.hpp"
+#include "lower_transport.hpp"
 #include "socket_transport.hpp"
 #include "write_buffer.hpp"
 
@@ -37,7 +39,9 @@ struct StreamKind {
   static constexpr const char* name = "StreamTransport";
 };
 
-class StreamTransport final : public SocketTransport<StreamKind>, public FlowControlled {
+class StreamTransport final : public SocketTransport<StreamKind>,
+                              public FlowControlled,
+                              public LowerTransport {
  public:
   StreamTransport(LoopCore& core, Socket socket, std::shared_ptr<BaseProtocol> protocol,
                   Address peer);
@@ -50,6 +54,10 @@ class StreamTransport final : public SocketTransport<StreamKind>, public FlowCon
   void writelines(std::span<const BytesView> lines) override;
   void write_eof() override;
   bool can_write_eof() const override { return true; }
+
+  void force_close(std::exception_ptr error) override {
+    SocketTransport::force_close(std::move(error));
+  }
 
   // -- for sendfile, which writes to the socket itself (rule 201)
 

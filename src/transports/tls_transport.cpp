@@ -17,13 +17,6 @@ std::optional<std::string_view> name_to_check(const TlsRequest& request) {
   return request.server_hostname;
 }
 
-std::string seconds(Duration time) {
-  std::string text = std::to_string(time.seconds());
-  text.erase(text.find_last_not_of('0') + 1);
-  if (text.ends_with('.')) text += '0';
-  return text;
-}
-
 }  // namespace
 
 TlsTransport::TlsTransport(LoopCore& core, TlsRequest request,
@@ -41,13 +34,13 @@ TlsTransport::TlsTransport(LoopCore& core, TlsRequest request,
 // -- what all transports have
 
 std::any TlsTransport::get_extra_info(std::string_view name) const {
-  if (name == ssl::sslcontext.name) return request_.context;
+  if (name == sslcontext.name) return request_.context;
   if (engine_.handshake_done()) {
     const ssl::SSLObject object = engine_.object();
-    if (name == ssl::ssl_object.name) return object;
-    if (name == ssl::peercert.name) return object.getpeercert();
-    if (name == ssl::cipher.name) return object.cipher();
-    if (name == ssl::compression.name) return object.compression();
+    if (name == ssl_object.name) return object;
+    if (name == peercert.name) return object.getpeercert();
+    if (name == cipher.name) return *object.cipher();
+    if (name == compression.name) return object.compression().value_or(std::string());
   }
   return lower_ ? lower_->get_extra_info(name) : std::any();
 }
@@ -205,7 +198,7 @@ void TlsTransport::handshake_failed(std::exception_ptr error) {
 void TlsTransport::handshake_timed_out() {
   if (state_ != State::handshake) return;
   fatal_error(std::make_exception_ptr(ConnectionAbortedError(
-                  "SSL handshake is taking longer than " + seconds(request_.handshake_timeout) +
+                  "SSL handshake is taking longer than " + to_string(request_.handshake_timeout) +
                   " seconds: aborting the connection")),
               "Fatal error on transport");
 }

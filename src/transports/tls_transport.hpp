@@ -17,21 +17,13 @@
 
 #include "../loop_core.hpp"
 #include "../ssl/engine.hpp"
+#include "../tls_settings.hpp"
 #include "flow_control.hpp"
 #include "flow_controlled.hpp"
 #include "lower_transport.hpp"
 #include "write_buffer.hpp"
 
 namespace asyncio::inline v1::detail {
-
-/// What TLS was asked for, owned.
-struct TlsRequest {
-  ssl::SSLContext context;
-  bool server_side;
-  std::string server_hostname;  // empty: no name is asked for, and none is checked
-  Duration handshake_timeout;
-  Duration shutdown_timeout;
-};
 
 /// Two things in one: the protocol of the lower transport, and the transport of the program's
 /// protocol.
