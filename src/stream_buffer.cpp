@@ -17,6 +17,8 @@ void StreamBuffer::append(BytesView data) {
   bytes_.append(data.data(), data.size());
 }
 
+void StreamBuffer::reserve(std::size_t count) { bytes_.reserve(bytes_.size() + count); }
+
 Bytes StreamBuffer::take(std::size_t count) {
   count = std::min(count, size());
   // The whole string may go as it is, unless its memory is much more than what it holds: the reader
@@ -30,7 +32,11 @@ Bytes StreamBuffer::take(std::size_t count) {
 void StreamBuffer::drop(std::size_t count) noexcept {
   start_ += count;
   if (!empty()) return;
-  Bytes().swap(bytes_);
+  if (bytes_.capacity() > kept_) {
+    Bytes().swap(bytes_);
+  } else {
+    bytes_.clear();
+  }
   start_ = 0;
 }
 

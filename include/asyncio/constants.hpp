@@ -53,6 +53,13 @@ inline constexpr double ssl_handshake_timeout = 60;
 // lingering clients.
 inline constexpr double ssl_shutdown_timeout = 30;
 
+// The most that is encrypted in one go: four whole records, still warm in the cache when they are
+// sent.
+inline constexpr std::size_t ssl_write_size = 64 * 1024;
+// What a connection keeps of the memory for its ciphertext between writes: small messages need none
+// anew, and many idle connections little.
+inline constexpr std::size_t ssl_kept_output = 4 * 1024;
+
 // ---- streams ----
 
 // What readline() and readuntil() accept before they give up. Reading from the transport pauses

@@ -11,15 +11,21 @@
 namespace asyncio::inline v1::detail {
 
 /// Bytes that arrived and were not read yet. Reading moves none of those that stay. An empty buffer
-/// owns no memory: most connections are idle most of the time.
+/// owns no memory, or no more than it was told to keep: most connections are idle most of the time.
 class StreamBuffer {
  public:
+  StreamBuffer() = default;
+  /// `kept`: bytes of memory that an empty buffer may own, for what comes next.
+  explicit StreamBuffer(std::size_t kept) noexcept : kept_(kept) {}
+
   std::size_t size() const noexcept { return bytes_.size() - start_; }
   bool empty() const noexcept { return start_ == bytes_.size(); }
   /// Valid until the next change.
   BytesView view() const noexcept { return BytesView(bytes_.data() + start_, size()); }
 
   void append(BytesView data);
+  /// Makes room for so many bytes more at once.
+  void reserve(std::size_t count);
   /// Takes out the first `count` bytes, or what there is.
   Bytes take(std::size_t count);
   Bytes take_all() { return take(size()); }
@@ -30,6 +36,7 @@ class StreamBuffer {
  private:
   Bytes bytes_;
   std::size_t start_ = 0;  // what stands before it was read
+  std::size_t kept_ = 0;
 };
 
 /// Looks for the first of some separators in data that grows between the looks (rules 208, 209).
