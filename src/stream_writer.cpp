@@ -2,6 +2,7 @@
 // The writing half of streams, and what joins both halves to a connection (rules 211-216).
 #include <asyncio/event_loop.hpp>
 #include <asyncio/logging.hpp>
+#include <asyncio/ssl.hpp>
 #include <asyncio/streams.hpp>
 #include <typeinfo>
 #include <utility>
@@ -101,12 +102,28 @@ Coroutine<> drain(Writer writer) {
   // connection_lost is on its way. Without a pass it would never arrive in a task that writes and
   // drains for ever.
   if (writer->transport()->is_closing()) co_await YieldAwaiter();
-  if (!writer->protocol().may_write()) co_await writer->protocol().drain_helper();
+  if (!writer->protocol()->may_write()) co_await writer->protocol()->drain_helper();
 }
 
 Coroutine<> wait_closed(Writer writer) {
-  const Future<> closed = writer->protocol().get_close_waiter();
+  const Future<> closed = writer->protocol()->get_close_waiter();
   co_await closed;
+}
+
+Coroutine<> start_tls(Writer writer, ssl::SSLContext context, std::string server_hostname,
+                      StreamTlsOptions options) {
+  const auto protocol = std::dynamic_pointer_cast<StreamReaderProtocol>(writer->protocol());
+  if (!protocol) throw TypeError("start_tls() needs the writer of a StreamReaderProtocol");
+  StartTlsOptions wanted{.server_side = protocol->server_side(),
+                         .server_hostname = server_hostname,
+                         .ssl_handshake_timeout = options.ssl_handshake_timeout,
+                         .ssl_shutdown_timeout = options.ssl_shutdown_timeout};
+  co_await drain(writer);
+  EventLoop& loop = *core_of(writer->loop()).facade;
+  std::shared_ptr<Transport> transport = co_await loop.start_tls(
+      std::dynamic_pointer_cast<Transport>(writer->transport()), protocol, context, wanted);
+  writer->replace_transport(transport);
+  protocol->replace_transport(transport);
 }
 
 }  // namespace
@@ -122,6 +139,10 @@ StreamWriter::StreamWriter(std::shared_ptr<WriteTransport> transport,
 
 Coroutine<> StreamWriter::drain() const { return detail::drain(state_); }
 Coroutine<> StreamWriter::wait_closed() const { return detail::wait_closed(state_); }
+Coroutine<> StreamWriter::start_tls(const ssl::SSLContext& context,
+                                    StreamTlsOptions options) const {
+  return detail::start_tls(state_, context, std::string(options.server_hostname), options);
+}
 
 // -- StreamReaderProtocol
 
@@ -166,6 +187,11 @@ void StreamReaderProtocol::connection_made(std::shared_ptr<Transport> transport)
     }
     transport->close();
   });
+}
+
+void StreamReaderProtocol::replace_transport(const std::shared_ptr<Transport>& transport) {
+  over_ssl_ = transport->get_extra_info("sslcontext").has_value();
+  if (const auto reader = reader_.lock()) reader->replace_transport(transport);
 }
 
 void StreamReaderProtocol::data_received(BytesView data) {

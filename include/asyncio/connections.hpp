@@ -265,6 +265,15 @@ struct AcceptedSocketOptions {
 };
 static_assert(detail::require_inline_options<AcceptedSocketOptions>());
 
+/// Options of StreamWriter::start_tls.
+struct StreamTlsOptions {
+  /// The name that the server's certificate must be valid for; empty: any will do.
+  std::string_view server_hostname{};
+  std::optional<Duration> ssl_handshake_timeout{};  ///< default: 60 s
+  std::optional<Duration> ssl_shutdown_timeout{};   ///< default: 30 s
+};
+static_assert(detail::require_inline_options<StreamTlsOptions>());
+
 /// Options of start_tls.
 struct StartTlsOptions {
   bool server_side = false;

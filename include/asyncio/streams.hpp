@@ -65,6 +65,10 @@ class StreamReaderState final : public Pooled {
   void set_exception(std::exception_ptr error);
   const std::exception_ptr& exception() const noexcept { return exception_; }
   void set_transport(std::shared_ptr<ReadTransport> transport);
+  /// The connection goes on over another transport.
+  void replace_transport(std::shared_ptr<ReadTransport> transport) {
+    transport_ = std::move(transport);
+  }
   std::string repr() const;
 
   // -- for the coroutines that read
@@ -280,8 +284,12 @@ class StreamWriterState final : public Pooled {
     if (--references_ == 0) delete this;
   }
 
+  Scheduler& loop() const noexcept { return *loop_; }
   const std::shared_ptr<WriteTransport>& transport() const noexcept { return transport_; }
-  FlowControlMixin& protocol() const noexcept { return *protocol_; }
+  void replace_transport(std::shared_ptr<WriteTransport> transport) {
+    transport_ = std::move(transport);
+  }
+  const std::shared_ptr<FlowControlMixin>& protocol() const noexcept { return protocol_; }
   /// Null if there is none.
   const Ref<StreamReaderState>& reader() const noexcept { return reader_; }
   std::string repr() const;
@@ -291,7 +299,7 @@ class StreamWriterState final : public Pooled {
 
   std::uint32_t references_ = 1;
   const Ref<Scheduler> loop_;
-  const std::shared_ptr<WriteTransport> transport_;
+  std::shared_ptr<WriteTransport> transport_;
   const std::shared_ptr<FlowControlMixin> protocol_;
   const Ref<StreamReaderState> reader_;
 };
@@ -341,6 +349,10 @@ class StreamWriter {
   /// close it. Any number of tasks may wait. On cancel all of them are cancelled, and so is every
   /// later wait_closed(), as in Python: to give up waiting, use shield().
   Coroutine<> wait_closed() const;
+  /// Drains, then goes on with TLS, as the server if the protocol has a client_connected_cb: see
+  /// EventLoop::start_tls. This writer and its reader stay. TypeError unless the writer is of
+  /// open_connection(), start_server() or their kin.
+  Coroutine<> start_tls(const ssl::SSLContext& context, StreamTlsOptions options = {}) const;
 
   const detail::Ref<detail::StreamWriterState>& state() const noexcept { return state_; }
   friend bool operator==(const StreamWriter&, const StreamWriter&) = default;
@@ -500,6 +512,11 @@ class StreamReaderProtocol : public Protocol,
   void pause_writing() override { FlowControlMixin::pause_writing(); }
   void resume_writing() override { FlowControlMixin::resume_writing(); }
   Future<> get_close_waiter() override { return closed_; }
+
+  /// Does it serve a connection that was accepted?
+  bool server_side() const noexcept { return bool(client_connected_); }
+  /// The connection goes on over another transport. Python: _replace_transport.
+  void replace_transport(const std::shared_ptr<Transport>& transport);
 
  private:
   StreamReaderProtocol(detail::Scheduler& loop, const StreamReader& reader,
