@@ -2,7 +2,6 @@
 // create_connection and connect_accepted_socket (surface A10, B16, rules 159-166).
 #include <asyncio/connections.hpp>
 
-#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <memory>

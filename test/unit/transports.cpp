@@ -6,7 +6,6 @@
 #include <any>
 #include <memory>
 #include <string>
-#include <utility>
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
