@@ -35,7 +35,8 @@ std::vector<FrameCallGraphEntry> suspended_stack(const TaskBase& task) {
   return entries;
 }
 
-/// The innermost call is `where`: in the innermost coroutine itself, or in a function it has called.
+/// The innermost call is `where`: in the innermost coroutine itself, or in a function it has
+/// called.
 std::vector<FrameCallGraphEntry> running_stack(const TaskBase& task,
                                                const std::source_location& where) {
   std::vector<FrameCallGraphEntry> entries = suspended_stack(task);
@@ -62,7 +63,8 @@ FutureCallGraph capture(FutureBase& future, const CallGraphOptions& options,
   if (const TaskBase* const task = future.as_task(); task && options.limit != 0) {
     if (task == current()) {
       graph.call_stack = running_stack(*task, options.where);
-      const int skipped = std::clamp(options.depth - 1, 0, static_cast<int>(graph.call_stack.size()));
+      const int skipped =
+          std::clamp(options.depth - 1, 0, static_cast<int>(graph.call_stack.size()));
       graph.call_stack.erase(graph.call_stack.begin(), graph.call_stack.begin() + skipped);
     } else {
       graph.call_stack = suspended_stack(*task);

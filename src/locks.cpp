@@ -38,7 +38,8 @@ void LoopBound::bind_first(Scheduler& loop) {
 
 std::string LoopBound::lock_repr(const char* type, std::string extra, const WaitList& line) const {
   if (!line.empty()) extra += ", waiters:" + std::to_string(line.size());
-  return std::string("<asyncio.locks.") + type + " object at " + address_of(this) + " [" + extra + "]>";
+  return std::string("<asyncio.locks.") + type + " object at " + address_of(this) + " [" + extra +
+         "]>";
 }
 
 void SingleUse::throw_reused() { throw RuntimeError("cannot reuse already awaited coroutine"); }

@@ -141,7 +141,8 @@ LoopCore::LoopCore(LoopOptions options, boost::asio::io_context* host)
 LoopCore::~LoopCore() = default;
 
 std::span<char> LoopCore::read_buffer() {
-  if (!read_buffer_) read_buffer_ = std::make_unique_for_overwrite<char[]>(constants::max_read_size);
+  if (!read_buffer_)
+    read_buffer_ = std::make_unique_for_overwrite<char[]>(constants::max_read_size);
   return {read_buffer_.get(), constants::max_read_size};
 }
 
@@ -456,7 +457,8 @@ void LoopCore::default_exception_handler(const ExceptionContext& context) const 
   }
   if (context.socket) line("socket", to_string(*context.socket));
   if (const auto& frame = context.source_traceback)
-    line("source_traceback", "Object created at (most recent call last):\n" + traceback_line(*frame));
+    line("source_traceback",
+         "Object created at (most recent call last):\n" + traceback_line(*frame));
   if (context.task) line("task", to_string(context.task));
   if (context.transport) line("transport", to_string(*context.transport));
   if (context.exception) text += '\n' + repr(context.exception);

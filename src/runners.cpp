@@ -56,7 +56,8 @@ class InterruptCounter {
 #endif
 };
 
-/// SIGINT cancels the main task; a second time it is a KeyboardInterrupt out of the loop (rule 115).
+/// SIGINT cancels the main task; a second time it is a KeyboardInterrupt out of the loop (rule
+/// 115).
 class InterruptScope {
  public:
   InterruptScope(detail::LoopCore& core, const AnyTask& main_task) : core_(core) {

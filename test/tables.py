@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSL-1.0
-"""Everything that unit/CPYTHON.md and CHECKLIST.md name exists, and no row of the checklist is missing.
+"""Everything that unit/CPYTHON.md and CHECKLIST.md name exists, and the checklist has every row.
 
 The last column of a row is `PLACE: CASE, CASE; PLACE: CASE`, the cases in backquotes, with remarks
 between, or says why there is none. A place is a file of unit or fault without its folder and

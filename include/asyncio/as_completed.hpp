@@ -53,7 +53,9 @@ class Completions final : public FutureBase, private Watcher {
 
  private:
   void child_done(FutureBase& child) override;
-  const char* callback_name() const noexcept override { return "as_completed._handle_completion()"; }
+  const char* callback_name() const noexcept override {
+    return "as_completed._handle_completion()";
+  }
   FutureBase* awaiter() noexcept override { return nullptr; }  // whoever asks for the next one
   void on_timeout();
 

@@ -170,11 +170,10 @@ std::string frame_repr(const char* kind, const Frame* frame);
 }  // namespace detail
 
 /// The coroutine object. Awaiting it, or making it a task, uses it up; a second time is
-/// RuntimeError "cannot reuse already awaited coroutine" (rule 50). Destroying one that was not used
-/// destroys its parameters, and is a warning on the logger "asyncio", as in Python: "coroutine 'f'
-/// was never awaited".
-/// An exception of the body comes out of co_await. Cancelling the task that awaits it throws
-/// CancelledError at the innermost await.
+/// RuntimeError "cannot reuse already awaited coroutine" (rule 50). Destroying one that was not
+/// used destroys its parameters, and is a warning on the logger "asyncio", as in Python: "coroutine
+/// 'f' was never awaited". An exception of the body comes out of co_await. Cancelling the task that
+/// awaits it throws CancelledError at the innermost await.
 template <class T>
 class [[nodiscard("a coroutine does nothing until it is awaited or made a task")]] Coroutine {
  public:

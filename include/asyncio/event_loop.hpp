@@ -276,11 +276,11 @@ class EventLoop {
   // -- sockets (surface A11): for those who need no transport
   //
   // `sock` is a Socket or a TransportSocket; it must stay open until the operation is done. Each
-  // tries at once, and completes then without a pass; else it waits for the socket. One operation at
-  // a time in each direction: of two the first never completes (rule 128). On cancel they stop, and
-  // what was received or accepted is not lost. Errors: OSError and its family; RuntimeError "File
-  // descriptor N is used by transport ..." if it has to wait; in debug mode ValueError "the socket
-  // must be non-blocking".
+  // tries at once, and completes then without a pass; else it waits for the socket. One operation
+  // at a time in each direction: of two the first never completes (rule 128). On cancel they stop,
+  // and what was received or accepted is not lost. Errors: OSError and its family; RuntimeError
+  // "File descriptor N is used by transport ..." if it has to wait; in debug mode ValueError "the
+  // socket must be non-blocking".
 
   /// At most `size` bytes, as soon as there are any; none at the end of the stream.
   Coroutine<Bytes> sock_recv(const detail::SocketBase& sock, std::size_t size);
@@ -295,8 +295,8 @@ class EventLoop {
   Coroutine<std::pair<std::size_t, Address>> sock_recvfrom_into(const detail::SocketBase& sock,
                                                                 MutableBytes buffer,
                                                                 std::size_t size = 0);
-  /// Completes when the system has taken all of the data, which must live until then. After an error
-  /// or a cancellation any part of it may have been sent.
+  /// Completes when the system has taken all of the data, which must live until then. After an
+  /// error or a cancellation any part of it may have been sent.
   Coroutine<> sock_sendall(const detail::SocketBase& sock, BytesView data);
   /// Sends a datagram; how many bytes it had. The data must live until then. A name is resolved.
   Coroutine<std::size_t> sock_sendto(const detail::SocketBase& sock, BytesView data,
@@ -322,15 +322,15 @@ class EventLoop {
 
   // -- files to sockets (rules 200-202), POSIX
 
-  /// Sends a file, or a part of it, behind what was written to the transport before; how many bytes.
-  /// The kernel copies regular files; others, such as pipes, are read in the default executor.
-  /// Reading from the transport is paused meanwhile, and write() refused. However it ends, the file
-  /// then stands behind what was sent. The file is the caller's, open until this is done, and after a
-  /// cancellation until the default executor is; cancelling leaves the transport as it was, with a
-  /// part of the file sent.
-  /// Errors: OSError and its family, ConnectionError when the connection is lost; RuntimeError
-  /// "Transport is closing", "sendfile is not supported for transport ...";
-  /// SendfileNotAvailableError without fallback; ValueError for a bad offset or count.
+  /// Sends a file, or a part of it, behind what was written to the transport before; how many
+  /// bytes. The kernel copies regular files; others, such as pipes, are read in the default
+  /// executor. Reading from the transport is paused meanwhile, and write() refused. However it
+  /// ends, the file then stands behind what was sent. The file is the caller's, open until this is
+  /// done, and after a cancellation until the default executor is; cancelling leaves the transport
+  /// as it was, with a part of the file sent. Errors: OSError and its family, ConnectionError when
+  /// the connection is lost; RuntimeError "Transport is closing", "sendfile is not supported for
+  /// transport ..."; SendfileNotAvailableError without fallback; ValueError for a bad offset or
+  /// count.
   Coroutine<std::uint64_t> sendfile(std::shared_ptr<Transport> transport, std::FILE* file,
                                     SendfileOptions options = {});
   /// The same to a stream socket; see sock_sendall.
@@ -351,8 +351,8 @@ class EventLoop {
   /// In debug mode the loop
   /// - names callbacks and steps that took slow_callback_duration() or longer, in a warning;
   /// - refuses call_soon, call_later, call_at, create_task and the completion of a future that has
-  ///   callbacks, from another thread while it runs: RuntimeError "Non-thread-safe operation invoked
-  ///   on an event loop other than the current one";
+  ///   callbacks, from another thread while it runs: RuntimeError "Non-thread-safe operation
+  ///   invoked on an event loop other than the current one";
   /// - knows where futures, tasks and handles were made ("created at file:line");
   /// - logs what its transports do, how long name look-ups take, and what was not closed.
   /// Initially on if the environment has ASYNCIO_DEBUG or PYTHONASYNCIODEBUG, not empty.
@@ -375,11 +375,11 @@ class EventLoop {
 
   // -- connections (surface A9, A10). A factory is any callable that returns std::shared_ptr<P>.
 
-  /// Connects to host and port and makes a transport and a protocol; both are returned, the protocol
-  /// with the factory's own type. Addresses of a name are tried one after another, or staggered
-  /// (happy_eyeballs_delay). Completes when connection_made was called. Cancelling closes whatever
-  /// was opened. Errors: OSError and its family, ExceptionGroup with all_errors, ValueError for
-  /// arguments that exclude each other (rules 159-166).
+  /// Connects to host and port and makes a transport and a protocol; both are returned, the
+  /// protocol with the factory's own type. Addresses of a name are tried one after another, or
+  /// staggered (happy_eyeballs_delay). Completes when connection_made was called. Cancelling closes
+  /// whatever was opened. Errors: OSError and its family, ExceptionGroup with all_errors,
+  /// ValueError for arguments that exclude each other (rules 159-166).
   template <class Factory>
   auto create_connection(Factory&& factory, std::string_view host, const Port& port,
                          ConnectionOptions options = {}) {
@@ -419,7 +419,8 @@ class EventLoop {
     static_assert(std::derived_from<protocol_of<Factory>, BaseProtocol>);
     return listen(ProtocolFactory(std::forward<Factory>(factory)), std::move(hosts), port, options);
   }
-  /// {"127.0.0.1", "::1"}; to be written outside of an awaiting statement on g++ 12, which refuses it.
+  /// {"127.0.0.1", "::1"}; to be written outside of an awaiting statement on g++ 12, which refuses
+  /// it.
   template <class Factory>
   Coroutine<Server> create_server(Factory&& factory, std::initializer_list<std::string_view> hosts,
                                   const Port& port, ServerOptions options = {}) {
@@ -497,9 +498,10 @@ class EventLoop {
 
   /// Opens an endpoint for datagrams, UDP or Unix, and makes its transport and protocol. With a
   /// remote_addr the socket is connected. Of several addresses that the hosts resolve to, the first
-  /// that works is used. A socket file at a Unix local_addr is replaced, and left behind at the end.
-  /// Completes when connection_made was called. Cancelling closes the socket. Errors: OSError and
-  /// its family, ValueError and TypeError for arguments that do not fit together (rules 171, 172).
+  /// that works is used. A socket file at a Unix local_addr is replaced, and left behind at the
+  /// end. Completes when connection_made was called. Cancelling closes the socket. Errors: OSError
+  /// and its family, ValueError and TypeError for arguments that do not fit together (rules 171,
+  /// 172).
   template <class Factory>
   auto create_datagram_endpoint(Factory&& factory, DatagramOptions options = {}) {
     static_assert(detail::require_inline_callable<Factory>());
@@ -532,7 +534,8 @@ class EventLoop {
   /// The same for writing. The protocol is a Protocol or BufferedProtocol, of which
   /// connection_made, pause_writing, resume_writing and connection_lost are called: resume_writing
   /// when the buffer is empty, connection_lost also when the reader has closed its end, with
-  /// BrokenPipeError if data was waiting. write_eof() is close(); what is written from then on is dropped.
+  /// BrokenPipeError if data was waiting. write_eof() is close(); what is written from then on is
+  /// dropped.
   template <class Factory>
   auto connect_write_pipe(Factory&& factory, FileDescriptor pipe) {
     static_assert(detail::require_inline_callable<Factory>());

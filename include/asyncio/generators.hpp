@@ -316,7 +316,8 @@ class [[nodiscard("a generator does nothing until next() is awaited")]] Generato
 
   /// Python's repr: `<async_generator object f at 0x7f...>`.
   friend std::string to_string(const Generator& generator) {
-    return detail::frame_repr("async_generator", generator.state_ ? generator.state_->frame() : nullptr);
+    return detail::frame_repr("async_generator",
+                              generator.state_ ? generator.state_->frame() : nullptr);
   }
 
  private:

@@ -359,8 +359,8 @@ template <class F, class... Args>
 concept coroutine_function = requires(F& function, Args&... args) {
   { std::invoke(function, args...) } -> a_coroutine;
 };
-/// Awaits a coroutine in a task's outermost frame, which only keeps things for it: the task is shown
-/// as that coroutine's.
+/// Awaits a coroutine in a task's outermost frame, which only keeps things for it: the task is
+/// shown as that coroutine's.
 template <class T>
 class KeeperAwaiter : public CoroutineAwaiter<T> {
  public:

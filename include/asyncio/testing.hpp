@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
-// For tests of your own asyncio code: a loop whose time does not pass, which knows when it is stuck,
-// and a way to cancel a coroutine wherever it may be suspended. Independent of any test framework.
+// For tests of your own asyncio code: a loop whose time does not pass, which knows when it is
+// stuck, and a way to cancel a coroutine wherever it may be suspended. Independent of any test
+// framework.
 //
 //   asyncio::testing::TestLoop loop;
 //   loop.run_until_complete(asyncio::sleep(3600));  // at once
@@ -22,8 +23,8 @@
 namespace asyncio::inline v1::testing {
 
 /// Thrown out of run_forever() and run_until_complete() of a TestLoop when nothing can happen any
-/// more: nothing is queued, no timer is set, no thread works for the loop. Its text names every task
-/// that waits, and the line of the source where it does.
+/// more: nothing is queued, no timer is set, no thread works for the loop. Its text names every
+/// task that waits, and the line of the source where it does.
 class DeadlockError : public RuntimeError {
  public:
   using RuntimeError::RuntimeError;
@@ -83,12 +84,12 @@ CancelReport cancel_at_every_suspension(const Subject& subject);
 }  // namespace detail
 
 /// Makes a loop and a task of `body(loop)` again and again. Cancels the task before its first step,
-/// and then at every suspension, in each pass that finds it there; so also between a wake-up and its
-/// turn. Goes on until the body ends before it could be cancelled. Each time the body must end, by
-/// itself or with CancelledError. Then comes `check`, which may run the loop on, and throw to say
-/// what is wrong. After it nothing may be left: no task, no timer, no report.
-/// Then the same with the loop closed in place of the cancellation. `check_closed` is called after
-/// each loop is gone.
+/// and then at every suspension, in each pass that finds it there; so also between a wake-up and
+/// its turn. Goes on until the body ends before it could be cancelled. Each time the body must end,
+/// by itself or with CancelledError. Then comes `check`, which may run the loop on, and throw to
+/// say what is wrong. After it nothing may be left: no task, no timer, no report. Then the same
+/// with the loop closed in place of the cancellation. `check_closed` is called after each loop is
+/// gone.
 ///
 ///   const auto report = cancel_at_every_suspension(
 ///       [](TestLoop&) -> Coroutine<> { co_await transfer(); });

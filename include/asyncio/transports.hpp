@@ -156,8 +156,9 @@ class Transport : public ReadTransport, public WriteTransport {};
 class DatagramTransport : public ReadTransport, public SendingTransport {
  public:
   /// Sends one datagram, which may be empty, to `addr`, or to the endpoint's remote address if that
-  /// is empty. What the kernel does not take at once is buffered, as a copy, and counts 8 bytes more
-  /// than it has. A failure to send is the protocol's error_received, and the datagram is lost.
+  /// is empty. What the kernel does not take at once is buffered, as a copy, and counts 8 bytes
+  /// more than it has. A failure to send is the protocol's error_received, and the datagram is
+  /// lost.
   ///
   /// ValueError if there is a remote address and `addr` is another one, or if its host is a name:
   /// unlike Python, nothing is resolved here, as that would block. Without an address anywhere, or

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// sleep, gather, wait, wait_for, shield: one task waits for several things (surface A6, rules 64-72).
+// sleep, gather, wait, wait_for, shield: one task waits for several things (surface A6, rules
+// 64-72).
 #pragma once
 
 #include <concepts>
@@ -480,10 +481,10 @@ Coroutine<await_result<A>> wait_at_most(A awaitable, std::optional<Duration> tim
 }  // namespace detail
 
 /// Waits for an awaitable, at most for `timeout`; nullopt: without limit. A coroutine is awaited in
-/// the calling task. When the time is over, it is cancelled and waited for, however long that takes;
-/// then TimeoutError, unless it gave a result or another error after all (rules 70, 71). A timeout
-/// that is not positive: the result if it is there already, else a coroutine is never started.
-/// Cancelling the caller cancels the awaitable. Python: asyncio.wait_for.
+/// the calling task. When the time is over, it is cancelled and waited for, however long that
+/// takes; then TimeoutError, unless it gave a result or another error after all (rules 70, 71). A
+/// timeout that is not positive: the result if it is there already, else a coroutine is never
+/// started. Cancelling the caller cancels the awaitable. Python: asyncio.wait_for.
 template <Awaitable A>
 auto wait_for(A&& awaitable, std::optional<Duration> timeout) {
   return detail::wait_at_most<std::remove_cvref_t<A>>(std::forward<A>(awaitable), timeout);

@@ -9,13 +9,13 @@ peer, made of plain sockets. Peer and program proceed by handshake: `expect` wai
 the program, `recv` for bytes. Beside NAME.json lies NAME.trace: what CPython 3.13 prints.
 """
 import argparse
+import contextlib
 import difflib
 import fnmatch
 import json
 import os
 import pathlib
 import queue
-import random
 import re
 import shlex
 import socket
@@ -27,24 +27,15 @@ import threading
 import time
 import zlib
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from ports import free_port  # noqa: E402
+
 SCENARIOS = pathlib.Path(__file__).resolve().parent / "protocols"
 PATIENCE = 20.0  # seconds to wait for anything that must happen
 
 
 class Failure(Exception):
     """The scenario could not be played to its end."""
-
-
-def free_port(kind):
-    """Below the ports that the system gives to those who ask for any: nobody else takes it soon."""
-    while True:
-        port = random.randrange(20000, 32000)
-        with socket.socket(socket.AF_INET, kind) as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 def shown(data):
@@ -96,6 +87,8 @@ class Peer:
         new = self.new_socket()
         if size := self.scenario.get("peer_buffer"):
             new.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+        if not self.unix and not self.datagram:
+            new.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         new.bind(self.address())
         if listen:
             new.listen()
@@ -168,7 +161,8 @@ class Peer:
             self.process.kill()
             self.process.wait()
         self.pump.join()
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # it has ended before: the status tells how
+            self.process.stdin.close()
         self.process.stdout.close()
         for open_socket in self.sockets.values():
             open_socket.close()

@@ -3,24 +3,14 @@
 import asyncio
 import os
 import pathlib
-import random
 import signal
-import socket
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from ports import free_port  # noqa: E402,F401
 
 HOST = "127.0.0.1"
 PATIENCE = 60  # seconds for anything that must happen; a test that needs them has failed
-
-
-def free_port(kind=socket.SOCK_STREAM):
-    """Below the ports that the system gives to those who ask for any: nobody else takes it soon."""
-    while True:
-        port = random.randrange(20000, 32000)
-        with socket.socket(type=kind) as probe:
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-            return port
 
 
 class Program:

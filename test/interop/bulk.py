@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSL-1.0
-"""Much data, and many connections, between interop_echo (protocols), interop_streams and peers written
-with Python's asyncio."""
+"""Much data, and many connections, between interop_echo (protocols), interop_streams and peers
+written with Python's asyncio."""
 import asyncio
 import unittest
 import zlib

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// For test/interop/bulk.py and unix.py: interop_echo with streams. PLACE is a port, or the path of a
-// Unix socket.
+// For test/interop/bulk.py and unix.py: interop_echo with streams. PLACE is a port, or the path of
+// a Unix socket.
 //
 //   interop_streams server PLACE
 //   interop_streams client PLACE SIZE   sends SIZE bytes, reads to the end, prints two checksums

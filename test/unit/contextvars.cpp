@@ -27,7 +27,8 @@ BOOST_AUTO_TEST_CASE(cv1_get_gives_the_value_the_argument_or_the_default) {
   BOOST_TEST(plain.name() == "plain");
   const Context context;
   context.run([&] {
-    BOOST_CHECK_EXCEPTION(plain.get(), LookupError, says_about("<ContextVar name='plain' at 0x", ">"));
+    BOOST_CHECK_EXCEPTION(plain.get(), LookupError,
+                          says_about("<ContextVar name='plain' at 0x", ">"));
     BOOST_TEST(plain.get(3) == 3);
     BOOST_TEST(with_default.get() == 1);
     BOOST_TEST(with_default.get(2) == 2);  // the argument wins over the default

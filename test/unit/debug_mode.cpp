@@ -127,9 +127,10 @@ BOOST_AUTO_TEST_CASE(r104_a_slow_callback_is_named_with_the_place_where_it_was_m
   const unsigned made = line() + 1;
   loop.call_soon(Slow{&loop});
   loop.pass();
-  BOOST_TEST(warnings(log) == Trace(1, "Executing <Handle (anonymous namespace)::Slow() created at " +
-                                           std::string(__FILE__) + ':' + std::to_string(made) +
-                                           "> took 0.250 seconds"));
+  BOOST_TEST(warnings(log) ==
+             Trace(1, "Executing <Handle (anonymous namespace)::Slow() created at " +
+                          std::string(__FILE__) + ':' + std::to_string(made) +
+                          "> took 0.250 seconds"));
   BOOST_TEST(log.lines[0].name == "asyncio");
 }
 
@@ -176,8 +177,8 @@ BOOST_AUTO_TEST_CASE(r104_timers_and_done_callbacks_are_named_too) {
   loop.run_until_complete(sleeps(2));
   BOOST_REQUIRE(warnings(log).size() == 2u);
   BOOST_TEST(warnings(log)[0].starts_with("Executing <Handle (anonymous namespace)::Slow() "));
-  BOOST_TEST(
-      warnings(log)[1].starts_with("Executing <TimerHandle when=1.0 (anonymous namespace)::Slow() "));
+  BOOST_TEST(warnings(log)[1].starts_with(
+      "Executing <TimerHandle when=1.0 (anonymous namespace)::Slow() "));
 }
 
 BOOST_AUTO_TEST_CASE(db3_what_is_slow_may_be_set) {

@@ -337,8 +337,9 @@ BOOST_AUTO_TEST_CASE(rule_66_a_failure_that_nobody_awaits_is_reported_once) {
     co_await asyncio::sleep(1);
     BOOST_TEST(gathered.done());
   });
-  BOOST_TEST(loop.reports() == Lines({"_GatheringFuture exception was never retrieved: ValueError('x')"}),
-             boost::test_tools::per_element());
+  BOOST_TEST(
+      loop.reports() == Lines({"_GatheringFuture exception was never retrieved: ValueError('x')"}),
+      boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(rule_67_with_return_exceptions_failures_are_entries) {

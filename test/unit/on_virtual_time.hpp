@@ -117,8 +117,8 @@ inline Coroutine<Counted> counted(double seconds) {
   co_return local;
 }
 
-/// testing::cancel_at_every_suspension, where no Counted may be left. Returns at how many points the
-/// body was cancelled.
+/// testing::cancel_at_every_suspension, where no Counted may be left. Returns at how many points
+/// the body was cancelled.
 template <class Body>
 std::uint64_t cancel_everywhere(Body body, std::function<void(Loop&)> after = {}) {
   BOOST_TEST_REQUIRE(Counted::alive == 0);

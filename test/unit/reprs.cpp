@@ -115,11 +115,12 @@ BOOST_AUTO_TEST_CASE(a_task_shows_its_name_coroutine_and_state) {
   Loop loop;
   const auto task = loop.create_task(notmuch(), {.name = "TestTask"});
   task.add_done_callback(Callback());
-  BOOST_TEST(shape(task) ==
-             "<Task pending name='TestTask' coro=<notmuch() running at HERE> cb=[" + callback + "]>");
-  task.cancel();
-  BOOST_TEST(shape(task) == "<Task cancelling name='TestTask' coro=<notmuch() running at HERE> cb=[" +
+  BOOST_TEST(shape(task) == "<Task pending name='TestTask' coro=<notmuch() running at HERE> cb=[" +
                                 callback + "]>");
+  task.cancel();
+  BOOST_TEST(shape(task) ==
+             "<Task cancelling name='TestTask' coro=<notmuch() running at HERE> cb=[" + callback +
+                 "]>");
   loop.pass();
   BOOST_TEST(shape(task) ==
              "<Task cancelled name='TestTask' coro=<notmuch() done, defined at HERE>>");

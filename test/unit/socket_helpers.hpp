@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// For tests of sockets: a folder that goes with its test, and a count of open descriptors.
+// For tests of sockets: a folder that goes with its test, a count of open descriptors, somebody who
+// listens, and an address where nobody does.
 #pragma once
 
 #include <cstdlib>
@@ -8,6 +9,8 @@
 #include <string>
 
 #include <sys/socket.h>
+
+#include <boost/test/unit_test.hpp>
 
 #include <asyncio/sockets.hpp>
 
@@ -48,5 +51,19 @@ class NoDescriptorLeft {
  private:
   std::ptrdiff_t before_ = open_descriptors();
 };
+
+inline asyncio::Socket listening_socket(const asyncio::Address& address = {"127.0.0.1", 0}) {
+  asyncio::Socket socket(address.family(), SOCK_STREAM);
+  socket.bind(address);
+  socket.listen();
+  return socket;
+}
+
+/// Nobody listens there.
+inline asyncio::Address unused_address() {
+  asyncio::Socket socket(AF_INET, SOCK_STREAM);
+  socket.bind(asyncio::Address("127.0.0.1", 0));
+  return socket.getsockname();
+}
 
 }  // namespace socket_tests

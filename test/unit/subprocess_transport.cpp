@@ -2,13 +2,9 @@
 // subprocess_exec and subprocess_shell with real children, rule by rule (surface B20).
 #include <asyncio/subprocess_options.hpp>
 
-#include <cerrno>
 #include <fstream>
 
-#include <sys/syscall.h>
 #include <unistd.h>
-
-#include <boost/system/system_error.hpp>
 
 #include <asyncio/logging.hpp>
 
@@ -16,22 +12,6 @@
 #include "child_fixture.hpp"
 
 using namespace child_tests;
-
-namespace {
-
-bool no_more_pipes = false;
-
-}  // namespace
-
-/// In Asio's calls, too: the program's symbols go ahead of the C library's. (Running out of
-/// descriptors in earnest would take them from the sanitizers as well.)
-extern "C" int pipe(int* ends) noexcept {
-  if (no_more_pipes) {
-    errno = EMFILE;
-    return -1;
-  }
-  return static_cast<int>(::syscall(SYS_pipe2, ends, 0));
-}
 
 BOOST_AUTO_TEST_SUITE(subprocess_transport_tests)
 
@@ -421,17 +401,6 @@ BOOST_FIXTURE_TEST_CASE(a_child_that_ended_before_it_is_watched_by_sigchld_is_se
   pass(3);
   BOOST_TEST(code == 0);
   BOOST_TEST(child->reaped());
-}
-
-BOOST_FIXTURE_TEST_CASE(a_child_whose_end_cannot_be_seen_is_killed_and_reaped, Child) {
-  using namespace asyncio::detail;
-  const StartedChild started = start_child(ChildRequest({"sleep", "1000"}, {}, INHERIT));
-  no_more_pipes = true;  // Asio tells of signals by one
-  BOOST_CHECK_THROW(std::make_shared<ChildProcess>(loop.core(), started.pid, ExitNotice::sigchld),
-                    boost::system::system_error);
-  no_more_pipes = false;
-  wait_until_gone(started.pid);
-  BOOST_TEST(!has_children());
 }
 
 BOOST_AUTO_TEST_SUITE_END()

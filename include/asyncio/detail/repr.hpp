@@ -48,9 +48,12 @@ std::string repr_value(const T& value, bool brief = false) {
                          { to_string(value) } -> std::convertible_to<std::string>;
                        }) {
     return to_string(value);
-  } else if constexpr (requires { value.has_value() ? repr_value(*value, brief) : std::string(); }) {
+  } else if constexpr (requires {
+                         value.has_value() ? repr_value(*value, brief) : std::string();
+                       }) {
     return value.has_value() ? repr_value(*value, brief) : "None";
-  } else if constexpr (requires { std::tuple_size<T>::value; } && !requires { value.begin(); }) {
+  } else if constexpr (
+      requires { std::tuple_size<T>::value; } && !requires { value.begin(); }) {
     std::string text = "(";
     std::apply(
         [&](const auto&... members) {

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: BSL-1.0
+// Ports, literal addresses, getaddrinfo and getnameinfo (surface A12, rule 160).
+#include "resolver.hpp"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <boost/test/unit_test.hpp>
+
+#include <asyncio/event_loop.hpp>
+#include <asyncio/logging.hpp>
+#include <asyncio/wait.hpp>
+
+#include "connection_helpers.hpp"
+
+using namespace connection_tests;
+using namespace std::string_literals;
+
+BOOST_AUTO_TEST_SUITE(resolver_tests)
+
+// -- ports and literals
+
+BOOST_AUTO_TEST_CASE(a_port_is_a_number_a_service_or_none) {
+  BOOST_TEST(to_string(Port()) == "None");
+  BOOST_TEST(!Port());
+  BOOST_TEST(bool(Port(0)));
+  BOOST_TEST(to_string(Port(80)) == "80");
+  BOOST_TEST(to_string(Port(static_cast<unsigned short>(65535))) == "65535");
+  BOOST_TEST(to_string(Port("http")) == "'http'");
+  BOOST_TEST(to_string(Port("http"s)) == "'http'");
+  BOOST_TEST(Port(1ll << 40).number() == -1);
+}
+
+BOOST_AUTO_TEST_CASE(rule_160_a_literal_and_a_numeric_port_need_no_resolver) {
+  const auto literal = [](const std::string& host, const Port& port, ResolveOptions options) {
+    const auto found = detail::literal_address(host, port, options);
+    return found ? to_string(found->address) + " " + std::to_string(found->proto) : "no";
+  };
+  const ResolveOptions stream{.type = SOCK_STREAM};
+  BOOST_TEST(literal("127.0.0.1", 80, stream) == "('127.0.0.1', 80) 6");
+  BOOST_TEST(literal("127.0.0.1", "80", stream) == "('127.0.0.1', 80) 6");
+  BOOST_TEST(literal("127.0.0.1", "", stream) == "('127.0.0.1', 0) 6");
+  BOOST_TEST(literal("127.0.0.1", Port(), stream) == "('127.0.0.1', 0) 6");
+  BOOST_TEST(literal("::1", 80, stream) == "('::1', 80, 0, 0) 6");
+  BOOST_TEST(literal("::1", 80, {.type = SOCK_DGRAM}) == "('::1', 80, 0, 0) 17");
+  BOOST_TEST(literal("127.0.0.1", "http", stream) == "no");
+  BOOST_TEST(literal("localhost", 80, stream) == "no");
+  BOOST_TEST(literal("", 80, stream) == "no");
+  BOOST_TEST(literal("fe80::1%lo", 80, stream) == "no");
+  BOOST_TEST(literal("::1", 80, {.family = AF_INET, .type = SOCK_STREAM}) == "no");
+  BOOST_TEST(literal("127.0.0.1", 80, {}) == "no");
+  BOOST_TEST(literal("127.0.0.1", 80, {.type = SOCK_STREAM, .proto = IPPROTO_SCTP}) == "no");
+}
+
+BOOST_AUTO_TEST_CASE(rule_160_a_literal_does_not_yield) {
+  EventLoop loop;
+  auto body = [&]() -> Coroutine<std::uint64_t> {
+    const std::uint64_t before = loop.passes();
+    std::vector<AddressInfo> infos =
+        co_await detail::ensure_resolved(loop.core(), "127.0.0.1", 80, {.type = SOCK_STREAM});
+    BOOST_TEST(infos.size() == 1u);
+    co_return loop.passes() - before;
+  };
+  BOOST_TEST(loop.run_until_complete(body()) == 0u);
+}
+
+// -- getaddrinfo, getnameinfo
+
+BOOST_AUTO_TEST_CASE(getaddrinfo_asks_the_system) {
+  EventLoop loop;
+  const auto infos = loop.run_until_complete(
+      loop.getaddrinfo("127.0.0.1", 80, {.type = SOCK_STREAM, .flags = AI_NUMERICHOST}));
+  BOOST_TEST_REQUIRE(infos.size() == 1u);
+  BOOST_TEST((infos[0] == info("127.0.0.1", 80)));
+  const auto wildcard = loop.run_until_complete(
+      loop.getaddrinfo("", 80, {.family = AF_INET, .type = SOCK_STREAM, .flags = AI_PASSIVE}));
+  BOOST_TEST_REQUIRE(wildcard.size() == 1u);
+  BOOST_TEST(wildcard[0].address.host() == "0.0.0.0");
+  const auto local = loop.run_until_complete(
+      loop.getaddrinfo("localhost", 80, {.family = AF_INET, .type = SOCK_STREAM}));
+  BOOST_TEST_REQUIRE(!local.empty());
+  BOOST_TEST((local[0] == info("127.0.0.1", 80)));
+}
+
+BOOST_AUTO_TEST_CASE(getaddrinfo_failures_are_gaierrors_with_the_system_s_text) {
+  EventLoop loop;
+  const std::string expected =
+      "gaierror(" + std::to_string(EAI_NONAME) + ", '" + gai_strerror(EAI_NONAME) + "')";
+  BOOST_TEST(error_of(loop, loop.getaddrinfo("no name", 80, {.flags = AI_NUMERICHOST})) ==
+             expected);
+  BOOST_TEST(error_of(loop, loop.getaddrinfo("", Port())) == expected);
+}
+
+BOOST_AUTO_TEST_CASE(getaddrinfo_refuses_what_cannot_be_asked) {
+  EventLoop loop;
+  BOOST_TEST(error_of(loop, loop.getaddrinfo("localhost", 65536)) ==
+             "ValueError('port must be 0-65535.')");
+  BOOST_TEST(error_of(loop, loop.getaddrinfo(std::string_view("a\0b", 3), 80)) ==
+             "ValueError('embedded null character')");
+}
+
+BOOST_AUTO_TEST_CASE(getaddrinfo_cancelled_throws_at_once_and_drops_the_answer) {
+  EventLoop loop;
+  auto body = [&]() -> Coroutine<bool> {
+    auto task = loop.create_task(loop.getaddrinfo("127.0.0.1", 80, {.flags = AI_NUMERICHOST}));
+    co_await asyncio::sleep(0);
+    task.cancel();
+    try {
+      (void)co_await task;
+    } catch (const CancelledError&) {
+      co_return true;
+    }
+    co_return false;
+  };
+  BOOST_TEST(loop.run_until_complete(body()));
+}
+
+BOOST_AUTO_TEST_CASE(rule_108_in_debug_mode_getaddrinfo_logs_question_and_answer) {
+  std::string log;
+  EventLoop loop;
+  loop.set_debug(true);
+  const Logger logger = get_logger("asyncio");
+  logger.set_level(LogLevel::debug);
+  set_log_sink([&](const LogRecord& record) { log.append(record.message).append("\n"); });
+  loop.run_until_complete(
+      loop.getaddrinfo("127.0.0.1", 80, {.type = SOCK_STREAM, .flags = AI_NUMERICHOST}));
+  set_log_sink(nullptr);
+  logger.set_level(LogLevel::notset);
+  BOOST_TEST(log.find("Get address info 127.0.0.1:'80', type=1, flags=4\n") != log.npos, log);
+  BOOST_TEST(log.find("Getting address info 127.0.0.1:'80', type=1, flags=4 took ") != log.npos,
+             log);
+  BOOST_TEST(log.find("ms: [('127.0.0.1', 80)]\n") != log.npos, log);
+}
+
+BOOST_AUTO_TEST_CASE(getnameinfo_gives_host_and_service) {
+  EventLoop loop;
+  const auto [host, service] = loop.run_until_complete(
+      loop.getnameinfo(Address("127.0.0.1", 80), NI_NUMERICHOST | NI_NUMERICSERV));
+  BOOST_TEST(host == "127.0.0.1");
+  BOOST_TEST(service == "80");
+  BOOST_TEST(error_of(loop, loop.getnameinfo(Address("localhost", 80))).starts_with("gaierror("));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
