@@ -52,6 +52,22 @@ void require(bool succeeded) {
   if (!succeeded) detail::throw_openssl_error();
 }
 
+// To be called before a file is read; what fails then is an OSError if the system refused.
+void forget_errors() {
+  ERR_clear_error();
+  errno = 0;
+}
+
+void require_read(bool succeeded) {
+  // OpenSSL does not always say so in its queue: not for a directory, for one.
+  const int error = errno;
+  if (!succeeded && error != 0) {
+    ERR_clear_error();
+    throw_os_error(error);
+  }
+  require(succeeded);
+}
+
 const char* null_if_empty(const std::string& text) { return text.empty() ? nullptr : text.c_str(); }
 
 // ---- callbacks of OpenSSL ---------------------------------------------------------------------
@@ -111,9 +127,11 @@ bool is_der(BytesView data) {
 }
 
 void add_authorities(SSL_CTX* context, BytesView data) {
+  if (data.empty()) throw ValueError("Empty certificate data");
   if (data.size() > static_cast<std::size_t>(std::numeric_limits<int>::max())) {
     throw ValueError("Certificate data is too long.");
   }
+  ERR_clear_error();
   const bool der = is_der(data);
   const Bio source(BIO_new_mem_buf(data.data(), static_cast<int>(data.size())));
   require(source != nullptr);
@@ -212,9 +230,10 @@ void SSLContext::load_cert_chain(std::string_view certfile, CertChainOptions opt
   const std::string certificates(certfile);
   const std::string key(options.keyfile.empty() ? certfile : options.keyfile);
   const WithPassword with_password(context, options.password);
-  ERR_clear_error();
-  require(SSL_CTX_use_certificate_chain_file(context, certificates.c_str()) == 1);
-  require(SSL_CTX_use_PrivateKey_file(context, key.c_str(), SSL_FILETYPE_PEM) == 1);
+  forget_errors();
+  require_read(SSL_CTX_use_certificate_chain_file(context, certificates.c_str()) == 1);
+  forget_errors();
+  require_read(SSL_CTX_use_PrivateKey_file(context, key.c_str(), SSL_FILETYPE_PEM) == 1);
   require(SSL_CTX_check_private_key(context) == 1);
 }
 
@@ -223,16 +242,13 @@ void SSLContext::load_verify_locations(VerifyLocations locations) const {
   if (!files && !locations.cadata.data()) {
     throw TypeError("cafile, capath and cadata cannot be all omitted");
   }
-  ERR_clear_error();
-  if (locations.cadata.data()) {
-    if (locations.cadata.empty()) throw ValueError("Empty certificate data");
-    add_authorities(native(*this), locations.cadata);
-  }
+  if (locations.cadata.data()) add_authorities(native(*this), locations.cadata);
   if (!files) return;
   const std::string cafile(locations.cafile);
   const std::string capath(locations.capath);
-  require(SSL_CTX_load_verify_locations(native(*this), null_if_empty(cafile),
-                                        null_if_empty(capath)) == 1);
+  forget_errors();
+  require_read(SSL_CTX_load_verify_locations(native(*this), null_if_empty(cafile),
+                                             null_if_empty(capath)) == 1);
 }
 
 void SSLContext::load_default_certs(Purpose) const { set_default_verify_paths(); }

@@ -171,7 +171,8 @@ TlsEngine::Status TlsEngine::shutdown() {
   if (result == 0) result = SSL_shutdown(ssl);
   if (result == 1) return Status::done;
   Status status = Status::done;
-  if (const auto failure = failure_of(result, status)) std::rethrow_exception(failure);
+  failure_ = failure_of(result, status);
+  if (failure_) std::rethrow_exception(failure_);
   return status;
 }
 

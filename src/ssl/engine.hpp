@@ -19,8 +19,8 @@ namespace asyncio::inline v1::detail {
 /// each of them: also after one that threw, for that is the alert that tells the peer, and after
 /// read(), which answers the peer's requests for new keys.
 ///
-/// Operations throw SSLError and its family. After a failed handshake() or read() the connection is
-/// broken, and every operation throws the same again. One thread.
+/// Operations throw SSLError and its family. After a failed handshake(), read() or shutdown() the
+/// connection is broken, and every operation throws the same again. One thread.
 class TlsEngine {
  public:
   enum class Status {

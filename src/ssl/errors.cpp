@@ -149,10 +149,8 @@ std::exception_ptr protocol_error(const SSL* ssl, unsigned long code,
 }  // namespace
 
 void throw_openssl_error() {
-  const unsigned long first = ERR_peek_error();
   const unsigned long last = ERR_peek_last_error();
   ERR_clear_error();
-  if (ERR_SYSTEM_ERROR(first)) throw_os_error(ERR_GET_REASON(first));
   SSLError::Details details = details_of(last);
   const std::string text = text_of(details, words_of(last));
   throw SSLError(ERR_GET_REASON(last), text, std::move(details));

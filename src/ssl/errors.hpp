@@ -10,8 +10,7 @@
 
 namespace asyncio::inline v1::detail {
 
-/// What the last failed call left in the queue, which is emptied: OSError for what the system
-/// refused, SSLError for the rest.
+/// What the last failed call left in the queue, which is emptied, as an SSLError.
 [[noreturn]] void throw_openssl_error();
 
 /// Why an operation on a connection failed with `result`. What a callback of ours threw meanwhile is
