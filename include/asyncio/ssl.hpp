@@ -286,6 +286,10 @@ class SSLObject {
   void set_session(const SSLSession& session) const;
   bool session_reused() const;
 
+  /// Asks a client for its certificate when the connection is up; the request goes with what is
+  /// sent next. On the server's side of TLS 1.3, when both contexts have post_handshake_auth().
+  void verify_client_post_handshake() const;
+
   SSLContext context() const;
   /// Goes on with the certificates of another context: for callbacks of set_sni_callback().
   void set_context(const SSLContext& context) const;
@@ -403,7 +407,7 @@ class SSLContext {
   /// ValueError on the client's side.
   void set_num_tickets(std::size_t number) const;
   SessionStats session_stats() const;
-  /// May a server ask for the client's certificate after the handshake?
+  /// May a server ask for the client's certificate after the handshake, and only then?
   bool post_handshake_auth() const;
   void set_post_handshake_auth(bool enabled) const;
   /// Where the secrets of all connections are written, for Wireshark; empty: nowhere.

@@ -17,7 +17,7 @@ namespace asyncio::inline v1::detail {
 
 /// The owner feeds it what the peer sent, asks for operations, and sends what output() holds after
 /// each of them: also after one that threw, for that is the alert that tells the peer, and after
-/// read(), which answers the peer's requests for new keys.
+/// read(), which may have to answer the peer.
 ///
 /// Operations throw SSLError and its family. After a failed handshake(), read() or shutdown() the
 /// connection is broken, and every operation throws the same again. One thread.

@@ -203,6 +203,11 @@ void SSLObject::set_session(const SSLSession& session) const {
 
 bool SSLObject::session_reused() const { return SSL_session_reused(state_->native()) == 1; }
 
+void SSLObject::verify_client_post_handshake() const {
+  ERR_clear_error();
+  if (SSL_verify_client_post_handshake(state_->native()) != 1) detail::throw_openssl_error();
+}
+
 SSLContext SSLObject::context() const { return state_->context; }
 
 void SSLObject::set_context(const SSLContext& context) const {

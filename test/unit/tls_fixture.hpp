@@ -178,7 +178,7 @@ struct Connection {
     std::string text;
     std::string last = self.read();
     while (self.receive(cut)) {
-      text += last.substr(0, last.find('|'));
+      text += last.substr(0, last.rfind('|'));
       last = self.read();
     }
     return text + last;
