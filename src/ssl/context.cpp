@@ -86,8 +86,7 @@ void log_secret(const SSL* ssl, const char* line) {
 }
 
 int select_alpn(SSL*, const unsigned char** chosen, unsigned char* chosen_size,
-                                const unsigned char* offered, unsigned int offered_size,
-                                void* state) {
+                const unsigned char* offered, unsigned int offered_size, void* state) {
   const std::string& ours = static_cast<detail::SSLContextState*>(state)->alpn_protocols;
   unsigned char* found = nullptr;
   const int outcome = SSL_select_next_proto(
@@ -137,9 +136,9 @@ void add_authorities(SSL_CTX* context, BytesView data) {
   require(source != nullptr);
   std::size_t count = 0;
   while (!der || BIO_pending(source.get()) != 0) {
-    const X509Owner certificate(der ? d2i_X509_bio(source.get(), nullptr)
-                                    : PEM_read_bio_X509(source.get(), nullptr,
-                                                        give_password, nullptr));
+    const X509Owner certificate(
+        der ? d2i_X509_bio(source.get(), nullptr)
+            : PEM_read_bio_X509(source.get(), nullptr, give_password, nullptr));
     if (!certificate) break;
     require(X509_STORE_add_cert(SSL_CTX_get_cert_store(context), certificate.get()) == 1);
     ++count;
