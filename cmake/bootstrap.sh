@@ -7,8 +7,8 @@ set -eu
 
 has() { command -v "$1" >/dev/null 2>&1; }
 
-# Is this CMake new enough, and does it find Boost and OpenSSL? (Asks CMake itself, so that libraries
-# or a compiler from elsewhere, named by CMAKE_PREFIX_PATH or CXX, are as good as packages.)
+# Is this CMake new enough, and does it find the libraries? (Asks CMake itself, so that a library or
+# a compiler from elsewhere, named by CMAKE_PREFIX_PATH or CXX, is as good as a package.)
 cmake_is_new() {
   has cmake || return 1
   version=$(cmake --version | sed -n '1s/[^0-9]*\([0-9]*\.[0-9]*\).*/\1/p')

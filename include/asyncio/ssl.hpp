@@ -291,7 +291,10 @@ class SSLObject {
   void verify_client_post_handshake() const;
 
   SSLContext context() const;
-  /// Goes on with the certificates of another context: for callbacks of set_sni_callback().
+  /// Goes on with the certificates and authorities of another context: for callbacks of
+  /// set_sni_callback(). The client's certificate is verified if either context says so; in Python
+  /// only the first one counts. SSLError if that context verifies, and the client resumes a session
+  /// that it got elsewhere.
   void set_context(const SSLContext& context) const;
 
   const std::shared_ptr<detail::SSLObjectState>& state() const noexcept { return state_; }

@@ -147,8 +147,8 @@ using DistributionPoints = detail::Owned<CRL_DIST_POINTS, &CRL_DIST_POINTS_free>
 // Null if the certificate does not have it.
 template <class Owner>
 Owner extension(const X509* certificate, int kind) {
-  return Owner(static_cast<typename Owner::pointer>(
-      X509_get_ext_d2i(certificate, kind, nullptr, nullptr)));
+  return Owner(
+      static_cast<typename Owner::pointer>(X509_get_ext_d2i(certificate, kind, nullptr, nullptr)));
 }
 
 void add_uri(std::vector<std::string>& uris, GENERAL_NAME* name) {
@@ -170,16 +170,14 @@ Certificate describe(const X509* certificate) {
   description.subject = name_of(X509_get_subject_name(certificate));
   description.issuer = name_of(X509_get_issuer_name(certificate));
   description.version = static_cast<int>(X509_get_version(certificate)) + 1;
-  description.serialNumber = printed([certificate](BIO* out) {
-    i2a_ASN1_INTEGER(out, X509_get0_serialNumber(certificate));
-  });
+  description.serialNumber = printed(
+      [certificate](BIO* out) { i2a_ASN1_INTEGER(out, X509_get0_serialNumber(certificate)); });
   description.notBefore = time_text(X509_get0_notBefore(certificate));
   description.notAfter = time_text(X509_get0_notAfter(certificate));
 
   const auto names = extension<GeneralNames>(certificate, NID_subject_alt_name);
   for (int i = 0; i < sk_GENERAL_NAME_num(names.get()); ++i) {
-    description.subjectAltName.push_back(
-        alternative_name(sk_GENERAL_NAME_value(names.get(), i)));
+    description.subjectAltName.push_back(alternative_name(sk_GENERAL_NAME_value(names.get(), i)));
   }
   const auto accesses = extension<AccessDescriptions>(certificate, NID_info_access);
   for (int i = 0; i < sk_ACCESS_DESCRIPTION_num(accesses.get()); ++i) {

@@ -21,7 +21,8 @@ constexpr std::size_t records_overhead = 512;
 
 }  // namespace
 
-// OpenSSL's door to the engine's buffers. An SSLObject may outlive the engine; the door is shut then.
+// OpenSSL's door to the engine's buffers. An SSLObject may outlive the engine; the door is shut
+// then.
 struct TlsEngineBio {
   static TlsEngine* engine_of(BIO* bio) { return static_cast<TlsEngine*>(BIO_get_data(bio)); }
 

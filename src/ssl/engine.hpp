@@ -64,11 +64,11 @@ class TlsEngine {
   /// Fills `into`, which is not empty, as far as the input goes. Done if that was at all possible:
   /// then what ends the input, or is wrong with it, is told by the next call.
   Status read(std::span<char> into, std::size_t& count);
-  /// Encrypts the first `count` bytes, never 0 of some when done: at most constants::ssl_write_size.
-  /// Wants input only before the handshake is done.
+  /// Encrypts the first `count` bytes, never 0 of some when done: at most
+  /// constants::ssl_write_size. Wants input only before the handshake is done.
   Status write(BytesView plaintext, std::size_t& count);
-  /// Sends close_notify. Done when the peer's has come too; wants_input until then. Input that comes
-  /// before it is an error, unless it is read: read() goes on working, write() does not.
+  /// Sends close_notify. Done when the peer's has come too; wants_input until then. Input that
+  /// comes before it is an error, unless it is read: read() goes on working, write() does not.
   Status shutdown();
 
   bool handshake_done() const noexcept;

@@ -6,8 +6,8 @@
 #include <string_view>
 #include <utility>
 
-#include <boost/asio/ssl/error.hpp>
 #include <openssl/err.h>
+#include <boost/asio/ssl/error.hpp>
 
 namespace asyncio::inline v1 {
 
@@ -91,7 +91,8 @@ std::string reason_name(unsigned long code) {
 }
 
 SSLError::Details details_of(unsigned long code) {
-  return {library_name(code), reason_name(code),
+  return {library_name(code),
+          reason_name(code),
           {static_cast<int>(code), boost::asio::error::get_ssl_category()}};
 }
 

@@ -30,13 +30,6 @@ std::string refusal(const std::string& certificate, std::string_view host = "loc
   return of_client.substr(start.size());
 }
 
-ssl::SSLContext client_with_certificate() {
-  const ssl::SSLContext context = client_context();
-  const std::string key = file("client.key");
-  context.load_cert_chain(file("client.pem"), {.keyfile = key});
-  return context;
-}
-
 /// What a client is shown of the server's certificate.
 ssl::Certificate shown(const std::string& certificate) {
   const ssl::SSLContext context = client_context(certificate == "lonely" ? "lonely" : "ca");
@@ -174,9 +167,10 @@ BOOST_AUTO_TEST_CASE(a_server_refuses_a_client_of_an_unknown_authority) {
   const ssl::SSLContext client = client_context();
   const std::string key = file("lonely.key");
   client.load_cert_chain(file("lonely.pem"), {.keyfile = key});
-  BOOST_TEST(Connection(client, demanding_context()).handshake().second ==
-             "SSLCertVerificationError: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: "
-             "self-signed certificate");
+  BOOST_TEST(
+      Connection(client, demanding_context()).handshake().second ==
+      "SSLCertVerificationError: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: "
+      "self-signed certificate");
 }
 
 BOOST_AUTO_TEST_CASE(a_server_may_leave_it_to_the_client) {

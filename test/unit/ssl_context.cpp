@@ -107,22 +107,22 @@ BOOST_AUTO_TEST_CASE(the_defaults_are_pythons_and_no_renegotiation) {
     BOOST_TEST((context.session_stats() == ssl::SessionStats()));
     // What CPython 3.13 with OpenSSL 3.0 says.
     const std::vector<std::string> ciphers{
-        "TLS_AES_256_GCM_SHA384",        "TLS_CHACHA20_POLY1305_SHA256",
-        "TLS_AES_128_GCM_SHA256",        "ECDHE-ECDSA-AES256-GCM-SHA384",
-        "ECDHE-RSA-AES256-GCM-SHA384",   "ECDHE-ECDSA-AES128-GCM-SHA256",
-        "ECDHE-RSA-AES128-GCM-SHA256",   "ECDHE-ECDSA-CHACHA20-POLY1305",
-        "ECDHE-RSA-CHACHA20-POLY1305",   "ECDHE-ECDSA-AES256-SHA384",
-        "ECDHE-RSA-AES256-SHA384",       "ECDHE-ECDSA-AES128-SHA256",
-        "ECDHE-RSA-AES128-SHA256",       "DHE-RSA-AES256-GCM-SHA384",
-        "DHE-RSA-AES128-GCM-SHA256",     "DHE-RSA-AES256-SHA256",
+        "TLS_AES_256_GCM_SHA384",      "TLS_CHACHA20_POLY1305_SHA256",
+        "TLS_AES_128_GCM_SHA256",      "ECDHE-ECDSA-AES256-GCM-SHA384",
+        "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-GCM-SHA256",
+        "ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305",
+        "ECDHE-RSA-CHACHA20-POLY1305", "ECDHE-ECDSA-AES256-SHA384",
+        "ECDHE-RSA-AES256-SHA384",     "ECDHE-ECDSA-AES128-SHA256",
+        "ECDHE-RSA-AES128-SHA256",     "DHE-RSA-AES256-GCM-SHA384",
+        "DHE-RSA-AES128-GCM-SHA256",   "DHE-RSA-AES256-SHA256",
         "DHE-RSA-AES128-SHA256"};
     BOOST_TEST(context.get_ciphers() == ciphers, boost::test_tools::per_element());
   }
 }
 
 BOOST_AUTO_TEST_CASE(a_default_context_is_strict) {
-  const unsigned long strict = ssl::VERIFY_X509_TRUSTED_FIRST | ssl::VERIFY_X509_PARTIAL_CHAIN |
-                               ssl::VERIFY_X509_STRICT;
+  const unsigned long strict =
+      ssl::VERIFY_X509_TRUSTED_FIRST | ssl::VERIFY_X509_PARTIAL_CHAIN | ssl::VERIFY_X509_STRICT;
   const ssl::SSLContext client = ssl::create_default_context();
   BOOST_TEST(client.protocol() == ssl::PROTOCOL_TLS_CLIENT);
   BOOST_TEST(client.verify_mode() == ssl::CERT_REQUIRED);
@@ -146,8 +146,7 @@ BOOST_AUTO_TEST_CASE(a_certificate_chain_is_loaded_or_refused_in_pythons_words) 
   BOOST_TEST(load(pem, file("server.key")) == "");
   BOOST_TEST(load("/nonexistent") == "FileNotFoundError: [Errno 2] No such file or directory");
   BOOST_TEST(load("/tmp") == "IsADirectoryError: [Errno 21] Is a directory");
-  BOOST_TEST(load(pem, "/nonexistent") ==
-             "FileNotFoundError: [Errno 2] No such file or directory");
+  BOOST_TEST(load(pem, "/nonexistent") == "FileNotFoundError: [Errno 2] No such file or directory");
   BOOST_TEST(load(pem) == "SSLError: [SSL] PEM lib");  // there is no key in it
   BOOST_TEST(load(file("make.sh")) == "SSLError: [SSL] PEM lib");
   BOOST_TEST(load(pem, file("client.key")) ==
@@ -194,7 +193,8 @@ BOOST_AUTO_TEST_CASE(authorities_come_from_memory_in_pem_and_der) {
   connection.connect();
   const std::string der = connection.client.engine.object().get_verified_chain().at(1);
   BOOST_TEST(trusts_our_server(context(der + der)));
-  BOOST_TEST(trust({.cadata = der + "junk"}) == "SSLError: [ASN1: NOT_ENOUGH_DATA] not enough data");
+  BOOST_TEST(trust({.cadata = der + "junk"}) ==
+             "SSLError: [ASN1: NOT_ENOUGH_DATA] not enough data");
 }
 
 BOOST_AUTO_TEST_CASE(data_that_holds_no_authority_is_refused_in_pythons_words) {
@@ -279,8 +279,9 @@ BOOST_AUTO_TEST_CASE(alpn_names_have_1_to_255_bytes) {
   context.set_alpn_protocols({"h2", longest});
   context.set_alpn_protocols({});
   for (const std::string_view wrong : {std::string_view(), std::string_view(too_long)}) {
-    BOOST_TEST(error_of([&] { context.set_alpn_protocols({"h2", wrong}); }) ==
-               "SSLError: ALPN protocols must be 1 to 255 in length");
+    BOOST_TEST(error_of([&] {
+                 context.set_alpn_protocols({"h2", wrong});
+               }) == "SSLError: ALPN protocols must be 1 to 255 in length");
   }
 }
 
@@ -351,8 +352,7 @@ BOOST_AUTO_TEST_CASE(errors_are_os_errors_that_say_which_library_and_why) {
   BOOST_TEST(mismatch->reason() == "KEY_VALUES_MISMATCH");
   BOOST_TEST(mismatch->errno_value() == 116);
   BOOST_TEST(mismatch->code().category().name() == "asio.ssl");
-  BOOST_TEST(repr(error) ==
-             "SSLError(116, '[X509: KEY_VALUES_MISMATCH] key values mismatch')");
+  BOOST_TEST(repr(error) == "SSLError(116, '[X509: KEY_VALUES_MISMATCH] key values mismatch')");
 
   const ssl::SSLError plain("text");
   BOOST_TEST(plain.what() == "text");

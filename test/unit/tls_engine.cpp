@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include <boost/asio/ssl/error.hpp>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <boost/asio/ssl/error.hpp>
 
 #include "ssl/object.hpp"
 #include "tls_fixture.hpp"
@@ -186,8 +186,8 @@ BOOST_AUTO_TEST_CASE(lent_ciphertext_is_used_in_place_and_only_the_rest_is_kept)
 BOOST_AUTO_TEST_CASE(the_peer_may_ask_for_new_keys) {
   Connected connection;
   auto& [client, server, cut] = connection;
-  BOOST_REQUIRE(SSL_key_update(client.engine.object().state()->native(),
-                               SSL_KEY_UPDATE_REQUESTED) == 1);
+  BOOST_REQUIRE(
+      SSL_key_update(client.engine.object().state()->native(), SSL_KEY_UPDATE_REQUESTED) == 1);
   client.write("with a new key");
   client.send(server);
   BOOST_TEST(connection.receive(server) == "with a new key|wants_input");
@@ -202,8 +202,7 @@ BOOST_AUTO_TEST_CASE(before_the_handshake_operations_want_input) {
   BOOST_TEST(client.read() == "|wants_input");
   BOOST_TEST(client.handshake() == "wants_input");
   BOOST_TEST(!client.engine.handshake_done());
-  BOOST_TEST(client.shutdown() ==
-             "SSLError: [SSL: SHUTDOWN_WHILE_IN_INIT] shutdown while in init");
+  BOOST_TEST(client.shutdown() == "SSLError: [SSL: SHUTDOWN_WHILE_IN_INIT] shutdown while in init");
 }
 
 BOOST_AUTO_TEST_CASE(errors_of_others_in_openssls_queue_are_not_ours) {
@@ -372,8 +371,7 @@ BOOST_AUTO_TEST_CASE(close_notify_in_a_handshake_is_an_error) {
   End client(client_context(), false, "localhost");
   client.handshake();
   client.engine.feed(BytesView("\x15\x03\x03\x00\x02\x01\x00", 7));
-  BOOST_TEST(client.handshake() ==
-             "SSLZeroReturnError: TLS/SSL connection has been closed (EOF)");
+  BOOST_TEST(client.handshake() == "SSLZeroReturnError: TLS/SSL connection has been closed (EOF)");
 }
 
 BOOST_AUTO_TEST_CASE(a_changed_record_is_refused_and_the_peer_told) {
@@ -425,9 +423,10 @@ BOOST_AUTO_TEST_CASE(a_name_that_cannot_be_a_hosts_is_refused) {
   };
   BOOST_TEST(with(".example.org") ==
              "ValueError: server_hostname cannot be an empty string or start with a leading dot.");
-  BOOST_TEST(with("b\xc3\xbc" "cher.example") ==
-             "ValueError: server_hostname 'b\xc3\xbc" "cher.example' is not ASCII; give a name in "
-             "other letters in its IDNA form, 'xn--...'");
+  const std::string umlaut = "b\u00fccher.example";
+  BOOST_TEST(with(umlaut) == "ValueError: server_hostname '" + umlaut +
+                                 "' is not ASCII; give a name in other letters in its IDNA form, "
+                                 "'xn--...'");
   BOOST_TEST(with(std::string_view("localhost\0.example.org", 22)).starts_with("ValueError: "));
   BOOST_TEST(with(std::string(300, 'x')) ==
              "SSLError: [SSL: SSL3_EXT_INVALID_SERVERNAME] ssl3 ext invalid servername");

@@ -2,10 +2,12 @@
 // Two ends of a TLS connection, and the wire between them.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <asyncio/ssl.hpp>
 #include <cstddef>
 #include <functional>
+#include <optional>
 #include <random>
 #include <string>
 #include <string_view>
@@ -37,6 +39,13 @@ inline ssl::SSLContext server_context(const std::string& certificate = "server")
 inline ssl::SSLContext client_context(const std::string& authority = "ca") {
   const std::string cafile = file(authority + ".pem");
   return ssl::create_default_context(ssl::Purpose::SERVER_AUTH, {.cafile = cafile});
+}
+
+inline ssl::SSLContext client_with_certificate() {
+  const ssl::SSLContext context = client_context();
+  const std::string key = file("client.key");
+  context.load_cert_chain(file("client.pem"), {.keyfile = key});
+  return context;
 }
 
 /// A server that demands certificates of its clients.

@@ -22,16 +22,23 @@ void limit(const ssl::SSLContext& context, ssl::TLSVersion version) {
   context.set_maximum_version(version);
 }
 
-ssl::SSLObject client_of(const Connection& connection) {
-  return connection.client.engine.object();
-}
-ssl::SSLObject server_of(const Connection& connection) {
-  return connection.server.engine.object();
+ssl::SSLObject client_of(const Connection& connection) { return connection.client.engine.object(); }
+ssl::SSLObject server_of(const Connection& connection) { return connection.server.engine.object(); }
+
+/// `first`, but `second` for those who ask for localhost.
+ssl::SSLContext switching(const ssl::SSLContext& first, const ssl::SSLContext& second) {
+  first.set_sni_callback([second](const ssl::SSLObject& object,
+                                  std::optional<std::string_view> host, const ssl::SSLContext&) {
+    if (host == "localhost") object.set_context(second);
+    return std::nullopt;
+  });
+  return first;
 }
 
 /// The session of a connection whose client has read what there was.
-ssl::SSLSession session_of(const ssl::SSLContext& client, const ssl::SSLContext& server) {
-  Connection connection(client, server);
+ssl::SSLSession session_of(const ssl::SSLContext& client, const ssl::SSLContext& server,
+                           std::string_view host = "localhost") {
+  Connection connection(client, server, host);
   connection.connect();
   connection.receive(connection.client);
   return client_of(connection).session();
@@ -106,15 +113,15 @@ BOOST_AUTO_TEST_CASE(without_a_common_version_there_is_no_connection) {
   const ssl::SSLContext server = server_context();
   client.set_maximum_version(ssl::TLSVersion::TLSv1_2);
   server.set_minimum_version(ssl::TLSVersion::TLSv1_3);
-  BOOST_TEST(
-      (Connection(client, server).handshake() ==
-       Outcome("SSLError: [SSL: TLSV1_ALERT_PROTOCOL_VERSION] tlsv1 alert protocol version",
-               "SSLError: [SSL: UNSUPPORTED_PROTOCOL] unsupported protocol")));
+  BOOST_TEST((Connection(client, server).handshake() ==
+              Outcome("SSLError: [SSL: TLSV1_ALERT_PROTOCOL_VERSION] tlsv1 alert protocol version",
+                      "SSLError: [SSL: UNSUPPORTED_PROTOCOL] unsupported protocol")));
 }
 
 BOOST_AUTO_TEST_CASE(without_a_common_cipher_there_is_no_connection) {
-  const Outcome refused("SSLError: [SSL: SSLV3_ALERT_HANDSHAKE_FAILURE] sslv3 alert handshake failure",
-                        "SSLError: [SSL: NO_SHARED_CIPHER] no shared cipher");
+  const Outcome refused(
+      "SSLError: [SSL: SSLV3_ALERT_HANDSHAKE_FAILURE] sslv3 alert handshake failure",
+      "SSLError: [SSL: NO_SHARED_CIPHER] no shared cipher");
   const ssl::SSLContext client = client_context();
   const ssl::SSLContext server = server_context();
   client.set_maximum_version(ssl::TLSVersion::TLSv1_2);
@@ -164,44 +171,73 @@ BOOST_AUTO_TEST_CASE(a_callback_is_given_the_name_the_client_asked_for) {
 }
 
 BOOST_AUTO_TEST_CASE(a_callback_may_give_the_connection_another_context) {
-  const ssl::SSLContext server = server_context();
-  const ssl::SSLContext other = server_context("other");
-  other.set_alpn_protocols({"other"});
-  server.set_sni_callback([&](const ssl::SSLObject& object, std::optional<std::string_view> host,
-                              const ssl::SSLContext&) {
-    if (host == "other.test") object.set_context(other);
-    return std::nullopt;
-  });
+  const ssl::SSLContext second = server_context();
+  second.set_alpn_protocols({"second"});
+  const ssl::SSLContext first = switching(server_context("other"), second);
   const ssl::SSLContext client = client_context();
-  client.set_alpn_protocols({"other"});
-  Connection switched(client, server, "other.test");
+  client.set_alpn_protocols({"second"});
+  Connection switched(client, first, "localhost");
   switched.connect();
-  BOOST_TEST((server_of(switched).context() == other));
-  BOOST_TEST(client_of(switched).selected_alpn_protocol().value() == "other");
-  Connection plain(client, server, "localhost");
+  BOOST_TEST((server_of(switched).context() == second));
+  BOOST_TEST(client_of(switched).selected_alpn_protocol().value() == "second");
+  Connection plain(client, first, "other.test");
   plain.connect();
-  BOOST_TEST((server_of(plain).context() == server));
+  BOOST_TEST((server_of(plain).context() == first));
+  BOOST_TEST(!client_of(plain).selected_alpn_protocol());
 }
 
-BOOST_AUTO_TEST_CASE(a_context_that_is_switched_to_does_not_pretend_to_have_verified) {
-  const ssl::SSLContext server = server_context();
-  const ssl::SSLContext demanding = demanding_context();
-  server.set_sni_callback([&](const ssl::SSLObject& object, std::optional<std::string_view>,
-                              const ssl::SSLContext&) {
-    object.set_context(demanding);
-    return std::nullopt;
-  });
+BOOST_AUTO_TEST_CASE(a_context_that_is_switched_to_verifies_the_client) {
+  const ssl::SSLContext server = switching(server_context("other"), demanding_context());
+  Connection without(client_context(), server);
+  BOOST_TEST(
+      without.handshake().second ==
+      "SSLError: [SSL: PEER_DID_NOT_RETURN_A_CERTIFICATE] peer did not return a certificate");
+  Connection with(client_with_certificate(), server);
+  with.connect();
+  BOOST_TEST(server_of(with).getpeercert().serialNumber == "C0FFEE02");
+  Connection elsewhere(client_context(), server, "other.test");
+  elsewhere.connect();
+}
+
+BOOST_AUTO_TEST_CASE(switching_to_a_context_that_does_not_verify_changes_nothing) {
+  const ssl::SSLContext server = switching(demanding_context(), server_context());
   Connection connection(client_context(), server);
-  connection.connect();
-  BOOST_TEST(server_of(connection).getpeercert().empty());
+  BOOST_TEST(connection.handshake().second.starts_with("SSLError: "));
+}
+
+BOOST_AUTO_TEST_CASE(no_session_leads_around_the_verification_of_another_context) {
+  for (const auto version : {ssl::TLSVersion::TLSv1_2, ssl::TLSVersion::TLSv1_3}) {
+    const ssl::SSLContext client = client_context();
+    client.set_check_hostname(false);
+    limit(client, version);
+    const ssl::SSLContext server = switching(server_context("other"), demanding_context());
+    const ssl::SSLSession session = session_of(client, server, "other.test");
+    BOOST_REQUIRE(session);
+    {
+      Connection same(client, server, "other.test");
+      client_of(same).set_session(session);
+      same.connect();
+      BOOST_TEST(client_of(same).session_reused());
+    }
+    Connection demanding(client, server, "localhost");
+    client_of(demanding).set_session(session);
+    const std::string outcome = demanding.handshake().second;
+    // With TLS 1.2 a resumed connection goes on with the name, and so the context, of its session.
+    if (version == ssl::TLSVersion::TLSv1_2) {
+      BOOST_TEST(outcome == "done");
+      BOOST_TEST((server_of(demanding).context() == server));
+    } else {
+      BOOST_TEST(outcome == "SSLError: [SSL: CALLBACK_FAILED] callback failed");
+    }
+  }
 }
 
 BOOST_AUTO_TEST_CASE(a_callback_may_refuse_with_an_alert) {
   const ssl::SSLContext server = server_context();
-  server.set_sni_callback([](const ssl::SSLObject&, std::optional<std::string_view>,
-                             const ssl::SSLContext&) {
-    return ssl::ALERT_DESCRIPTION_ACCESS_DENIED;
-  });
+  server.set_sni_callback(
+      [](const ssl::SSLObject&, std::optional<std::string_view>, const ssl::SSLContext&) {
+        return ssl::ALERT_DESCRIPTION_ACCESS_DENIED;
+      });
   BOOST_TEST((Connection(client_context(), server).handshake() ==
               Outcome("SSLError: [SSL: TLSV1_ALERT_ACCESS_DENIED] tlsv1 alert access denied",
                       "SSLError: [SSL: CALLBACK_FAILED] callback failed")));
@@ -214,9 +250,10 @@ BOOST_AUTO_TEST_CASE(what_a_callback_throws_is_the_cause) {
     throw ValueError("no such name");
   });
   Connection connection(client_context(), server);
-  BOOST_TEST((connection.handshake() ==
-              Outcome("SSLError: [SSL: SSLV3_ALERT_HANDSHAKE_FAILURE] sslv3 alert handshake failure",
-                      "SSLError: [SSL: CALLBACK_FAILED] callback failed")));
+  BOOST_TEST(
+      (connection.handshake() ==
+       Outcome("SSLError: [SSL: SSLV3_ALERT_HANDSHAKE_FAILURE] sslv3 alert handshake failure",
+               "SSLError: [SSL: CALLBACK_FAILED] callback failed")));
   BOOST_CHECK_EXCEPTION(
       connection.server.engine.handshake(), ssl::SSLError,
       [](const ssl::SSLError& error) { return to_string(error.cause()) == "no such name"; });
@@ -305,9 +342,7 @@ BOOST_AUTO_TEST_CASE(both_ends_share_bytes_that_no_other_connection_has) {
 // -- certificates after the handshake
 
 BOOST_AUTO_TEST_CASE(a_client_may_be_asked_for_its_certificate_later) {
-  const ssl::SSLContext client = client_context();
-  const std::string key = file("client.key");
-  client.load_cert_chain(file("client.pem"), {.keyfile = key});
+  const ssl::SSLContext client = client_with_certificate();
   const ssl::SSLContext server = demanding_context();
   client.set_post_handshake_auth(true);
   server.set_post_handshake_auth(true);
