@@ -400,7 +400,7 @@ class SSLContext {
   void set_alpn_protocols(std::initializer_list<std::string_view> protocols) const {
     set_alpn_protocols(std::span(protocols.begin(), protocols.size()));
   }
-  /// Null: none.
+  /// Null: none. A callback that holds this context, which it is given, would keep it for ever.
   void set_sni_callback(SNICallback callback) const;
 
   /// -- sessions and the rest
