@@ -7,26 +7,25 @@ set -eu
 
 has() { command -v "$1" >/dev/null 2>&1; }
 
-# Is this CMake new enough, and does it find Boost and OpenSSL? (Asks CMake itself, so that a Boost or a compiler
-# from elsewhere, named by CMAKE_PREFIX_PATH or CXX, is as good as a package.)
+# Is this CMake new enough, and does it find the libraries? (Asks CMake itself, so that a library or
+# a compiler from elsewhere, named by CMAKE_PREFIX_PATH or CXX, is as good as a package.)
 cmake_is_new() {
   has cmake || return 1
   version=$(cmake --version | sed -n '1s/[^0-9]*\([0-9]*\.[0-9]*\).*/\1/p')
   [ "${version%.*}" -gt 3 ] || { [ "${version%.*}" -eq 3 ] && [ "${version#*.}" -ge 25 ]; }
 }
-cmake_finds() { # what is said to find_package
+libraries_are_there() {
   probe=$(mktemp -d)
-  cat >"$probe/CMakeLists.txt" <<PROBE
+  cat >"$probe/CMakeLists.txt" <<'PROBE'
 cmake_minimum_required(VERSION 3.25)
 project(probe LANGUAGES CXX)
-find_package($1)
+find_package(Boost 1.81 CONFIG REQUIRED COMPONENTS log unit_test_framework)
+find_package(OpenSSL 3.0 REQUIRED)
 PROBE
   cmake -G Ninja -S "$probe" -B "$probe/build" >/dev/null 2>&1 && found=0 || found=1
   rm -rf "$probe"
   return $found
 }
-boost_is_there() { cmake_finds "Boost 1.81 CONFIG REQUIRED COMPONENTS log unit_test_framework"; }
-openssl_is_there() { cmake_finds "OpenSSL 3.0 REQUIRED"; }
 
 missing=
 need() { missing="$missing $*"; }
@@ -39,11 +38,8 @@ has openssl || need openssl
 if [ "${1:-}" = ci ]; then
   has clang++-19 || need clang-19
 fi
-if [ -n "$missing" ] || ! boost_is_there; then
-  need libboost1.81-dev libboost-log1.81-dev libboost-test1.81-dev
-fi
-if [ -n "$missing" ] || ! openssl_is_there; then
-  need libssl-dev
+if [ -n "$missing" ] || ! libraries_are_there; then
+  need libboost1.81-dev libboost-log1.81-dev libboost-test1.81-dev libssl-dev
 fi
 [ -n "$missing" ] || exit 0
 
@@ -69,7 +65,7 @@ if ! $as_root env DEBIAN_FRONTEND=noninteractive \
   exit 1
 fi
 # What was missing may still be: this distribution's own version may be too old.
-if ! cmake_is_new || ! boost_is_there || ! openssl_is_there; then
-  echo "CMake 3.25, Boost 1.81 and OpenSSL 3.0 or newer are needed; this system's are older." >&2
+if ! cmake_is_new || ! libraries_are_there; then
+  echo "CMake 3.25, Boost 1.81, OpenSSL 3.0 or newer are needed; this system's are older." >&2
   exit 1
 fi

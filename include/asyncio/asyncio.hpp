@@ -21,6 +21,7 @@
 #include <asyncio/queues.hpp>
 #include <asyncio/runners.hpp>
 #include <asyncio/server.hpp>
+#include <asyncio/ssl.hpp>
 #include <asyncio/streams.hpp>
 #include <asyncio/subprocess.hpp>
 #include <asyncio/taskgroups.hpp>

@@ -286,8 +286,15 @@ class SSLObject {
   void set_session(const SSLSession& session) const;
   bool session_reused() const;
 
+  /// Asks a client for its certificate when the connection is up; the request goes with what is
+  /// sent next. On the server's side of TLS 1.3, when both contexts have post_handshake_auth().
+  void verify_client_post_handshake() const;
+
   SSLContext context() const;
-  /// Goes on with the certificates of another context: for callbacks of set_sni_callback().
+  /// Goes on with the certificates and authorities of another context: for callbacks of
+  /// set_sni_callback(). The client's certificate is verified if either context says so; in Python
+  /// only the first one counts. SSLError if that context verifies, and the client resumes a session
+  /// that it got elsewhere.
   void set_context(const SSLContext& context) const;
 
   const std::shared_ptr<detail::SSLObjectState>& state() const noexcept { return state_; }
@@ -393,7 +400,7 @@ class SSLContext {
   void set_alpn_protocols(std::initializer_list<std::string_view> protocols) const {
     set_alpn_protocols(std::span(protocols.begin(), protocols.size()));
   }
-  /// Null: none.
+  /// Null: none. A callback that holds this context, which it is given, would keep it for ever.
   void set_sni_callback(SNICallback callback) const;
 
   /// -- sessions and the rest
@@ -403,7 +410,7 @@ class SSLContext {
   /// ValueError on the client's side.
   void set_num_tickets(std::size_t number) const;
   SessionStats session_stats() const;
-  /// May a server ask for the client's certificate after the handshake?
+  /// May a server ask for the client's certificate after the handshake, and only then?
   bool post_handshake_auth() const;
   void set_post_handshake_auth(bool enabled) const;
   /// Where the secrets of all connections are written, for Wireshark; empty: nowhere.

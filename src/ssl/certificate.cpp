@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
 // Certificates as Python shows them.
+#include <strings.h>
+
+#include <algorithm>
 #include <array>
 #include <asyncio/bytes.hpp>
-#include <cctype>
 #include <chrono>
 #include <cstdio>
 #include <string>
@@ -145,8 +147,8 @@ using DistributionPoints = detail::Owned<CRL_DIST_POINTS, &CRL_DIST_POINTS_free>
 // Null if the certificate does not have it.
 template <class Owner>
 Owner extension(const X509* certificate, int kind) {
-  return Owner(static_cast<typename Owner::pointer>(
-      X509_get_ext_d2i(certificate, kind, nullptr, nullptr)));
+  return Owner(
+      static_cast<typename Owner::pointer>(X509_get_ext_d2i(certificate, kind, nullptr, nullptr)));
 }
 
 void add_uri(std::vector<std::string>& uris, GENERAL_NAME* name) {
@@ -168,16 +170,14 @@ Certificate describe(const X509* certificate) {
   description.subject = name_of(X509_get_subject_name(certificate));
   description.issuer = name_of(X509_get_issuer_name(certificate));
   description.version = static_cast<int>(X509_get_version(certificate)) + 1;
-  description.serialNumber = printed([certificate](BIO* out) {
-    i2a_ASN1_INTEGER(out, X509_get0_serialNumber(certificate));
-  });
+  description.serialNumber = printed(
+      [certificate](BIO* out) { i2a_ASN1_INTEGER(out, X509_get0_serialNumber(certificate)); });
   description.notBefore = time_text(X509_get0_notBefore(certificate));
   description.notAfter = time_text(X509_get0_notAfter(certificate));
 
   const auto names = extension<GeneralNames>(certificate, NID_subject_alt_name);
   for (int i = 0; i < sk_GENERAL_NAME_num(names.get()); ++i) {
-    description.subjectAltName.push_back(
-        alternative_name(sk_GENERAL_NAME_value(names.get(), i)));
+    description.subjectAltName.push_back(alternative_name(sk_GENERAL_NAME_value(names.get(), i)));
   }
   const auto accesses = extension<AccessDescriptions>(certificate, NID_info_access);
   for (int i = 0; i < sk_ACCESS_DESCRIPTION_num(accesses.get()); ++i) {
@@ -227,25 +227,26 @@ std::string to_string(const Cipher& cipher) {
 }
 
 std::int64_t cert_time_to_seconds(std::string_view cert_time) {
-  constexpr std::string_view months = "janfebmaraprmayjunjulaugsepoctnovdec";
+  constexpr std::array months{"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                              "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
   const std::string text(cert_time);
-  std::array<char, 4> month{};
+  std::array<char, 4> name{};
   std::array<char, 4> zone{};
   int day = 0, hour = 0, minute = 0, second = 0, year = 0, end = 0;
-  const int fields = std::sscanf(text.c_str(), "%3s %2d %2d:%2d:%2d %4d %3s%n", month.data(), &day,
+  const int fields = std::sscanf(text.c_str(), "%3s %2d %2d:%2d:%2d %4d %3s%n", name.data(), &day,
                                  &hour, &minute, &second, &year, zone.data(), &end);
-  for (char& letter : month) letter = static_cast<char>(std::tolower(letter));
-  const std::size_t place = months.find(month.data());
-  const bool in_range = day >= 1 && day <= 31 && hour >= 0 && hour <= 23 && minute >= 0 &&
-                        minute <= 59 && second >= 0 && second <= 61;
-  if (fields != 7 || end != static_cast<int>(text.size()) || place % 3 != 0 || month[2] == '\0' ||
-      !in_range || std::string_view(zone.data()) != "GMT") {
+  const auto month = std::ranges::find_if(
+      months, [&name](const char* known) { return ::strcasecmp(known, name.data()) == 0; });
+  const bool in_range = month != months.end() && day >= 1 && day <= 31 && hour >= 0 && hour <= 23 &&
+                        minute >= 0 && minute <= 59 && second >= 0 && second <= 61 && year >= 1;
+  if (fields != 7 || end != static_cast<int>(text.size()) || !in_range ||
+      std::string_view(zone.data()) != "GMT") {
     throw ValueError("time data " + repr_str(text) +
                      " does not match format \"%b %d %H:%M:%S %Y GMT\"");
   }
   namespace chrono = std::chrono;
-  const auto first = chrono::sys_days(chrono::year(year) /
-                                      chrono::month(static_cast<unsigned>(place / 3) + 1) / 1);
+  const auto number = static_cast<unsigned>(month - months.begin()) + 1;
+  const auto first = chrono::sys_days(chrono::year(year) / chrono::month(number) / 1);
   return chrono::sys_seconds(first + chrono::days(day - 1) + chrono::hours(hour) +
                              chrono::minutes(minute) + chrono::seconds(second))
       .time_since_epoch()

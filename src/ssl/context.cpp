@@ -2,6 +2,7 @@
 #include "ssl/context.hpp"
 
 #include <algorithm>
+#include <array>
 #include <asyncio/detail/repr.hpp>
 #include <cerrno>
 #include <cstdlib>
@@ -11,6 +12,7 @@
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/rand.h>
 #include <openssl/x509v3.h>
 
 #include "ssl/errors.hpp"
@@ -41,15 +43,28 @@ static_assert(ssl::ALERT_DESCRIPTION_UNRECOGNIZED_NAME == SSL_AD_UNRECOGNIZED_NA
 constexpr const char* default_ciphers =
     "@SECLEVEL=2:ECDH+AESGCM:ECDH+CHACHA20:ECDH+AES:DHE+AES:!aNULL:!eNULL:!aDSS:!SHA1:!AESCCM";
 
-// Servers resume only sessions of their own application, which this stands for.
-constexpr unsigned char session_id_context[] = {'a', 's', 'y', 'n', 'c', 'i', 'o'};
-
 constexpr int verify_required = SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
 
 constexpr std::size_t longest_password = PEM_BUFSIZE;
 
 void require(bool succeeded) {
   if (!succeeded) detail::throw_openssl_error();
+}
+
+// To be called before a file is read; what fails then is an OSError if the system refused.
+void forget_errors() {
+  ERR_clear_error();
+  errno = 0;
+}
+
+void require_read(bool succeeded) {
+  // OpenSSL does not always say so in its queue: not for a directory, for one.
+  const int error = errno;
+  if (!succeeded && error != 0) {
+    ERR_clear_error();
+    throw_os_error(error);
+  }
+  require(succeeded);
 }
 
 const char* null_if_empty(const std::string& text) { return text.empty() ? nullptr : text.c_str(); }
@@ -70,8 +85,7 @@ void log_secret(const SSL* ssl, const char* line) {
 }
 
 int select_alpn(SSL*, const unsigned char** chosen, unsigned char* chosen_size,
-                                const unsigned char* offered, unsigned int offered_size,
-                                void* state) {
+                const unsigned char* offered, unsigned int offered_size, void* state) {
   const std::string& ours = static_cast<detail::SSLContextState*>(state)->alpn_protocols;
   unsigned char* found = nullptr;
   const int outcome = SSL_select_next_proto(
@@ -89,8 +103,8 @@ int on_server_name(SSL* ssl, int* alert, void* state) {
   std::optional<std::string_view> name;
   if (const char* const text = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name)) name = text;
   try {
-    const auto refusal = (*callback)(ssl::SSLObject(connection.shared_from_this()), name,
-                                     connection.first_context);
+    const auto refusal =
+        (*callback)(ssl::SSLObject(connection.shared_from_this()), name, connection.first_context);
     if (!refusal) return SSL_TLSEXT_ERR_OK;
     *alert = *refusal;
   } catch (...) {
@@ -111,17 +125,19 @@ bool is_der(BytesView data) {
 }
 
 void add_authorities(SSL_CTX* context, BytesView data) {
+  if (data.empty()) throw ValueError("Empty certificate data");
   if (data.size() > static_cast<std::size_t>(std::numeric_limits<int>::max())) {
     throw ValueError("Certificate data is too long.");
   }
+  ERR_clear_error();
   const bool der = is_der(data);
   const Bio source(BIO_new_mem_buf(data.data(), static_cast<int>(data.size())));
   require(source != nullptr);
   std::size_t count = 0;
   while (!der || BIO_pending(source.get()) != 0) {
-    const X509Owner certificate(der ? d2i_X509_bio(source.get(), nullptr)
-                                    : PEM_read_bio_X509(source.get(), nullptr,
-                                                        give_password, nullptr));
+    const X509Owner certificate(
+        der ? d2i_X509_bio(source.get(), nullptr)
+            : PEM_read_bio_X509(source.get(), nullptr, give_password, nullptr));
     if (!certificate) break;
     require(X509_STORE_add_cert(SSL_CTX_get_cert_store(context), certificate.get()) == 1);
     ++count;
@@ -132,8 +148,8 @@ void add_authorities(SSL_CTX* context, BytesView data) {
     throw ssl::SSLError(der ? "not enough data: cadata does not contain a certificate"
                             : "no start line: cadata does not contain a certificate");
   }
-  const bool end_of_text = !der && ERR_GET_LIB(error) == ERR_LIB_PEM &&
-                           ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
+  const bool end_of_text =
+      !der && ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
   if (error != 0 && !end_of_text) detail::throw_openssl_error();
   ERR_clear_error();
 }
@@ -174,8 +190,10 @@ SSLContextState::SSLContextState(ssl::Protocol wanted)
   SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
   require(SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1);
   require(SSL_CTX_set_cipher_list(context, default_ciphers) == 1);
-  require(SSL_CTX_set_session_id_context(context, session_id_context,
-                                         sizeof session_id_context) == 1);
+  // A session is resumed only with the context that it began with: another may verify otherwise.
+  std::array<unsigned char, 16> name;
+  require(RAND_bytes(name.data(), name.size()) == 1);
+  require(SSL_CTX_set_session_id_context(context, name.data(), name.size()) == 1);
   X509_VERIFY_PARAM* const verification = SSL_CTX_get0_param(context);
   X509_VERIFY_PARAM_set_flags(verification, X509_V_FLAG_TRUSTED_FIRST);
   X509_VERIFY_PARAM_set_hostflags(verification, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
@@ -212,9 +230,10 @@ void SSLContext::load_cert_chain(std::string_view certfile, CertChainOptions opt
   const std::string certificates(certfile);
   const std::string key(options.keyfile.empty() ? certfile : options.keyfile);
   const WithPassword with_password(context, options.password);
-  ERR_clear_error();
-  require(SSL_CTX_use_certificate_chain_file(context, certificates.c_str()) == 1);
-  require(SSL_CTX_use_PrivateKey_file(context, key.c_str(), SSL_FILETYPE_PEM) == 1);
+  forget_errors();
+  require_read(SSL_CTX_use_certificate_chain_file(context, certificates.c_str()) == 1);
+  forget_errors();
+  require_read(SSL_CTX_use_PrivateKey_file(context, key.c_str(), SSL_FILETYPE_PEM) == 1);
   require(SSL_CTX_check_private_key(context) == 1);
 }
 
@@ -223,16 +242,13 @@ void SSLContext::load_verify_locations(VerifyLocations locations) const {
   if (!files && !locations.cadata.data()) {
     throw TypeError("cafile, capath and cadata cannot be all omitted");
   }
-  ERR_clear_error();
-  if (locations.cadata.data()) {
-    if (locations.cadata.empty()) throw ValueError("Empty certificate data");
-    add_authorities(native(*this), locations.cadata);
-  }
+  if (locations.cadata.data()) add_authorities(native(*this), locations.cadata);
   if (!files) return;
   const std::string cafile(locations.cafile);
   const std::string capath(locations.capath);
-  require(SSL_CTX_load_verify_locations(native(*this), null_if_empty(cafile),
-                                        null_if_empty(capath)) == 1);
+  forget_errors();
+  require_read(SSL_CTX_load_verify_locations(native(*this), null_if_empty(cafile),
+                                             null_if_empty(capath)) == 1);
 }
 
 void SSLContext::load_default_certs(Purpose) const { set_default_verify_paths(); }
@@ -348,8 +364,7 @@ void SSLContext::set_alpn_protocols(std::span<const std::string_view> protocols)
   require(SSL_CTX_set_alpn_protos(native(*this),
                                   reinterpret_cast<const unsigned char*>(kept.data()),
                                   static_cast<unsigned int>(kept.size())) == 0);
-  SSL_CTX_set_alpn_select_cb(native(*this), kept.empty() ? nullptr : select_alpn,
-                             state_.get());
+  SSL_CTX_set_alpn_select_cb(native(*this), kept.empty() ? nullptr : select_alpn, state_.get());
 }
 
 void SSLContext::set_sni_callback(SNICallback callback) const {
@@ -395,7 +410,8 @@ std::string SSLContext::keylog_filename() const {
 }
 
 void SSLContext::set_keylog_filename(std::string_view filename) const {
-  auto keylog = filename.empty() ? nullptr : std::make_unique<detail::KeyLog>(std::string(filename));
+  auto keylog =
+      filename.empty() ? nullptr : std::make_unique<detail::KeyLog>(std::string(filename));
   SSL_CTX_set_keylog_callback(native(*this), keylog ? log_secret : nullptr);
   state_->keylog = std::move(keylog);
 }
@@ -406,8 +422,7 @@ std::string to_string(const SSLContext& context) {
 
 SSLContext create_default_context(Purpose purpose, VerifyLocations trusted) {
   SSLContext context(purpose == Purpose::SERVER_AUTH ? PROTOCOL_TLS_CLIENT : PROTOCOL_TLS_SERVER);
-  context.set_verify_flags(context.verify_flags() | VERIFY_X509_PARTIAL_CHAIN |
-                           VERIFY_X509_STRICT);
+  context.set_verify_flags(context.verify_flags() | VERIFY_X509_PARTIAL_CHAIN | VERIFY_X509_STRICT);
   if (!trusted.cafile.empty() || !trusted.capath.empty() || !trusted.cadata.empty()) {
     context.load_verify_locations(trusted);
   } else if (context.verify_mode() != CERT_NONE) {

@@ -8,8 +8,8 @@
 #include <mutex>
 #include <string>
 
-#include <boost/asio/ssl/context.hpp>
 #include <openssl/ssl.h>
+#include <boost/asio/ssl/context.hpp>
 
 namespace asyncio::inline v1::detail {
 

@@ -21,7 +21,8 @@ constexpr std::size_t records_overhead = 512;
 
 }  // namespace
 
-// OpenSSL's door to the engine's buffers. An SSLObject may outlive the engine; the door is shut then.
+// OpenSSL's door to the engine's buffers. An SSLObject may outlive the engine; the door is shut
+// then.
 struct TlsEngineBio {
   static TlsEngine* engine_of(BIO* bio) { return static_cast<TlsEngine*>(BIO_get_data(bio)); }
 
@@ -171,7 +172,8 @@ TlsEngine::Status TlsEngine::shutdown() {
   if (result == 0) result = SSL_shutdown(ssl);
   if (result == 1) return Status::done;
   Status status = Status::done;
-  if (const auto failure = failure_of(result, status)) std::rethrow_exception(failure);
+  failure_ = failure_of(result, status);
+  if (failure_) std::rethrow_exception(failure_);
   return status;
 }
 

@@ -17,10 +17,10 @@ namespace asyncio::inline v1::detail {
 
 /// The owner feeds it what the peer sent, asks for operations, and sends what output() holds after
 /// each of them: also after one that threw, for that is the alert that tells the peer, and after
-/// read(), which answers the peer's requests for new keys.
+/// read(), which may have to answer the peer.
 ///
-/// Operations throw SSLError and its family. After a failed handshake() or read() the connection is
-/// broken, and every operation throws the same again. One thread.
+/// Operations throw SSLError and its family. After a failed handshake(), read() or shutdown() the
+/// connection is broken, and every operation throws the same again. One thread.
 class TlsEngine {
  public:
   enum class Status {
@@ -64,11 +64,11 @@ class TlsEngine {
   /// Fills `into`, which is not empty, as far as the input goes. Done if that was at all possible:
   /// then what ends the input, or is wrong with it, is told by the next call.
   Status read(std::span<char> into, std::size_t& count);
-  /// Encrypts the first `count` bytes, never 0 of some when done: at most constants::ssl_write_size.
-  /// Wants input only before the handshake is done.
+  /// Encrypts the first `count` bytes, never 0 of some when done: at most
+  /// constants::ssl_write_size. Wants input only before the handshake is done.
   Status write(BytesView plaintext, std::size_t& count);
-  /// Sends close_notify. Done when the peer's has come too; wants_input until then. Input that comes
-  /// before it is an error, unless it is read: read() goes on working, write() does not.
+  /// Sends close_notify. Done when the peer's has come too; wants_input until then. Input that
+  /// comes before it is an error, unless it is read: read() goes on working, write() does not.
   Status shutdown();
 
   bool handshake_done() const noexcept;

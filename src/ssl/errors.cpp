@@ -6,8 +6,8 @@
 #include <string_view>
 #include <utility>
 
-#include <boost/asio/ssl/error.hpp>
 #include <openssl/err.h>
+#include <boost/asio/ssl/error.hpp>
 
 namespace asyncio::inline v1 {
 
@@ -91,7 +91,8 @@ std::string reason_name(unsigned long code) {
 }
 
 SSLError::Details details_of(unsigned long code) {
-  return {library_name(code), reason_name(code),
+  return {library_name(code),
+          reason_name(code),
           {static_cast<int>(code), boost::asio::error::get_ssl_category()}};
 }
 
@@ -149,10 +150,8 @@ std::exception_ptr protocol_error(const SSL* ssl, unsigned long code,
 }  // namespace
 
 void throw_openssl_error() {
-  const unsigned long first = ERR_peek_error();
   const unsigned long last = ERR_peek_last_error();
   ERR_clear_error();
-  if (ERR_SYSTEM_ERROR(first)) throw_os_error(ERR_GET_REASON(first));
   SSLError::Details details = details_of(last);
   const std::string text = text_of(details, words_of(last));
   throw SSLError(ERR_GET_REASON(last), text, std::move(details));

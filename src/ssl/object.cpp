@@ -203,10 +203,25 @@ void SSLObject::set_session(const SSLSession& session) const {
 
 bool SSLObject::session_reused() const { return SSL_session_reused(state_->native()) == 1; }
 
+void SSLObject::verify_client_post_handshake() const {
+  ERR_clear_error();
+  if (SSL_verify_client_post_handshake(state_->native()) != 1) detail::throw_openssl_error();
+}
+
 SSLContext SSLObject::context() const { return state_->context; }
 
 void SSLObject::set_context(const SSLContext& context) const {
-  if (!SSL_set_SSL_CTX(state_->native(), detail::native(context))) detail::throw_openssl_error();
+  SSL* const ssl = state_->native();
+  SSL_CTX* const wanted = detail::native(context);
+  if (wanted == SSL_get_SSL_CTX(ssl)) return;
+  // OpenSSL takes the certificates only; who switches to a context that verifies clients counts on
+  // that too. A resumed session brings no certificate, and began with the former context.
+  const int wanted_mode = SSL_CTX_get_verify_mode(wanted);
+  if ((wanted_mode & SSL_VERIFY_PEER) != 0 && session_reused()) {
+    throw SSLError("The session to resume was not verified by this SSLContext");
+  }
+  if (!SSL_set_SSL_CTX(ssl, wanted)) detail::throw_openssl_error();
+  SSL_set_verify(ssl, SSL_get_verify_mode(ssl) | wanted_mode, nullptr);
   state_->context = context;
 }
 

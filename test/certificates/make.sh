@@ -88,9 +88,18 @@ signed client "/O=asyncio tests/CN=client" $long_ago $far_ahead \
 signed expired "/CN=localhost" 20100101000000Z 20110101000000Z 'subjectAltName = DNS:localhost'
 signed future "/CN=localhost" 20900101000000Z $far_ahead 'subjectAltName = DNS:localhost'
 signed rich "/C=XY/O=asyncio tests/CN=rich/emailAddress=rich@example.org" $long_ago $far_ahead \
-  'subjectAltName = DNS:rich.test, email:rich@example.org, URI:https://rich.test/, IP:10.1.2.3, IP:2001:db8::7, RID:1.2.3.4, dirName:directory, otherName:1.2.3.5;UTF8:odd
+  'subjectAltName = @names
 authorityInfoAccess = OCSP;URI:http://ocsp.test/, caIssuers;URI:http://issuers.test/ca.cer
 crlDistributionPoints = URI:http://crl.test/one.crl, URI:http://crl.test/two.crl
+[names]
+DNS = rich.test
+email = rich@example.org
+URI = https://rich.test/
+IP.1 = 10.1.2.3
+IP.2 = 2001:db8::7
+RID = 1.2.3.4
+dirName = directory
+otherName = 1.2.3.5;UTF8:odd
 [directory]
 C = XY
 CN = directory'

@@ -64,6 +64,18 @@ class Dice {
 
 BOOST_AUTO_TEST_SUITE(stream_buffer_tests)
 
+BOOST_AUTO_TEST_CASE(an_empty_buffer_keeps_the_memory_it_was_told_to_keep) {
+  StreamBuffer buffer(1000);
+  buffer.reserve(500);
+  buffer.append(std::string(500, 'a'));
+  const char* const memory = buffer.view().data();
+  buffer.clear();
+  BOOST_TEST(buffer.empty());
+  buffer.append(std::string(400, 'b'));
+  BOOST_TEST(buffer.view().data() == memory);
+  BOOST_TEST(buffer.view().str() == std::string(400, 'b'));
+}
+
 BOOST_AUTO_TEST_CASE(bytes_leave_in_the_order_in_which_they_came) {
   StreamBuffer buffer;
   BOOST_TEST(buffer.empty());
