@@ -29,6 +29,18 @@ std::shared_ptr<BaseProtocol> call_factory(const ProtocolFactory& factory);
 Coroutine<> connection_made(Ref<FutureState<void>> waiter,
                             std::shared_ptr<BaseTransport> transport);
 
+/// What stands between a connection and a program that speaks TLS over it.
+struct OverTls {
+  std::shared_ptr<Transport> transport;    // the program's
+  std::shared_ptr<BaseProtocol> protocol;  // the connection's
+};
+
+/// Rule 192: `waiter`, which may be null, is done when the handshake is; connection_made was called
+/// on the program's protocol then.
+OverTls make_tls_transport(LoopCore& core, TlsRequest request,
+                           std::shared_ptr<BaseProtocol> protocol,
+                           Ref<FutureState<void>> waiter);
+
 /// Protocol and transport for a connected socket.
 Coroutine<Connection> make_connection(LoopCore& core, ProtocolFactory factory, Socket sock,
                                       std::optional<TlsRequest> tls);

@@ -16,7 +16,6 @@
 #include "sock_connect.hpp"
 #include "staggered.hpp"
 #include "transports/stream_transport.hpp"
-#include "transports/tls_transport.hpp"
 
 namespace asyncio::inline v1 {
 
@@ -319,10 +318,10 @@ Coroutine<Connection> make_connection(LoopCore& core, ProtocolFactory factory, S
   const Ref<FutureState<void>> waiter(adopt_ref, new FutureState<void>(core));
   std::shared_ptr<Transport> transport;
   if (tls) {
-    auto over_tls =
-        std::make_shared<TlsTransport>(core, std::move(*tls), protocol, waiter, true);
-    make_stream_transport(core, std::move(sock), over_tls, nullptr, Address(), nullptr);
-    transport = std::move(over_tls);
+    OverTls over = make_tls_transport(core, std::move(*tls), protocol, waiter);
+    make_stream_transport(core, std::move(sock), std::move(over.protocol), nullptr, Address(),
+                          nullptr);
+    transport = std::move(over.transport);
   } else {
     transport = make_stream_transport(core, std::move(sock), protocol, waiter, Address(), nullptr);
   }

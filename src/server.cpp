@@ -12,9 +12,9 @@
 #include <optional>
 #include <utility>
 
+#include "connect.hpp"
 #include "sockaddr.hpp"
 #include "transports/stream_transport.hpp"
-#include "transports/tls_transport.hpp"
 
 namespace asyncio::inline v1 {
 
@@ -186,7 +186,7 @@ void ServerState::connected(Socket socket, Address peer) {
     }
     if (closed_) return;
     std::shared_ptr<BaseProtocol> lowest = protocol;
-    if (tls_) lowest = std::make_shared<TlsTransport>(*loop_, *tls_, protocol, nullptr, true);
+    if (tls_) lowest = make_tls_transport(*loop_, *tls_, protocol, nullptr).protocol;
     make_stream_transport(*loop_, std::move(socket), std::move(lowest), nullptr, std::move(peer),
                           shared_from_this());
   } catch (const SystemExit&) {
@@ -267,12 +267,20 @@ void ServerState::detach(StreamTransport& client) noexcept {
   if (!clients_ && closed_ && !woken_) wake();
 }
 
-// Neither call runs any code of the program, so the list stays as it is.
-
+/// What runs over TLS closes itself, and tells the peer. That may call the program, and change the
+/// list.
 void ServerState::close_clients() {
-  for (StreamTransport* client = clients_; client; client = client->next_client_) client->close();
+  std::vector<std::shared_ptr<Transport>> open;
+  for (StreamTransport* client = clients_; client; client = client->next_client_) {
+    std::shared_ptr<Transport> outermost = client->shared_from_this();
+    if (auto over = std::dynamic_pointer_cast<Transport>(client->get_protocol()))
+      outermost = std::move(over);
+    open.push_back(std::move(outermost));
+  }
+  for (const std::shared_ptr<Transport>& transport : open) transport->close();
 }
 
+/// No code of the program runs, so the list stays as it is.
 void ServerState::abort_clients() {
   for (StreamTransport* client = clients_; client; client = client->next_client_) client->abort();
 }
