@@ -27,6 +27,7 @@ Coroutine<std::shared_ptr<Transport>> start_tls(LoopCore& core,
   // Nothing may arrive before the handshake has begun.
   transport->pause_reading();
   transport->set_protocol(over_tls);
+  if (transport->get_protocol() != over_tls) throw ConnectionResetError("Connection lost");
   const Ref<HandleNode> begin =
       core.call_soon([over_tls, transport] { over_tls->connection_made(transport); });
   const Ref<HandleNode> resume = core.call_soon([transport] { transport->resume_reading(); });

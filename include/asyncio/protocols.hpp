@@ -59,7 +59,8 @@ class BaseProtocol {
 /// What the two kinds of stream protocol have in common. Not for derivation: there are only two.
 class StreamProtocol : public BaseProtocol {
  public:
-  /// Called once, first. What it throws is reported; the connection goes on (rule 103).
+  /// Called once, first. What it throws is reported; the connection goes on (rule 103), unless it
+  /// is one over TLS, which ends.
   virtual void connection_made(std::shared_ptr<Transport> /*transport*/) {}
   /// The peer will send nothing more. False: the transport closes itself. True: it stays open for
   /// writing, until close().

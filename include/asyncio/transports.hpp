@@ -152,6 +152,27 @@ class WriteTransport : public SendingTransport {
 /// A two-way stream. Python: asyncio.Transport.
 class Transport : public ReadTransport, public WriteTransport {};
 
+/// Options of set_read_buffer_limits, as those of set_write_buffer_limits. None: 256 KiB and 64 KiB.
+using ReadBufferLimits = WriteBufferLimits;
+
+/// A stream over TLS: what connections made with `ssl`, and start_tls(), give as Transport.
+///
+/// While the program does not read, and while it is slower than its peer, ciphertext waits here.
+/// Written data counts for the limits of writing as soon as it is encrypted, and no longer when the
+/// transport below has taken it; none of both: 512 KiB and 128 KiB. write_eof() is a
+/// NotImplementedError, as TLS has no half-closed connections.
+class SSLTransport : public Transport {
+ public:
+  /// Bytes that came and are not decrypted yet.
+  virtual std::size_t get_read_buffer_size() const = 0;
+  /// (low, high), in this order.
+  virtual std::pair<std::size_t, std::size_t> get_read_buffer_limits() const = 0;
+  /// Nothing more is read from below when `high` bytes or more wait, until there are `low` or fewer.
+  /// ValueError unless high >= low.
+  virtual void set_read_buffer_limits(ReadBufferLimits limits) = 0;
+  void set_read_buffer_limits() { set_read_buffer_limits(ReadBufferLimits{}); }
+};
+
 /// Sends and receives datagrams. Python: asyncio.DatagramTransport.
 class DatagramTransport : public ReadTransport, public SendingTransport {
  public:

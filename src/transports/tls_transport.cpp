@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "tls_transport.hpp"
 
+#include <algorithm>
 #include <array>
 #include <asyncio/constants.hpp>
 #include <asyncio/exceptions.hpp>
@@ -115,9 +116,9 @@ bool TlsTransport::eof_received() {
       state_ = State::flushing;
       [[fallthrough]];
     case State::flushing:
-      if (reading_paused_ && !closed_) return true;  // what came before is read when it resumes
       do_flush();
-      break;
+      // What came before is read when the program, or its buffer, is ready for it.
+      return state_ == State::flushing;
     default: do_shutdown();
   }
   return false;
@@ -171,16 +172,17 @@ void TlsTransport::do_handshake() {
     send_output();  // the alert that tells the peer why
     return handshake_failed(std::current_exception());
   }
-  send_output();
   handshake_complete();
 }
 
 void TlsTransport::handshake_complete() {
   cancel_timer();
   state_ = State::wrapped;
+  do_write();
   if (!std::exchange(announced_, true)) {
     const std::shared_ptr<StreamProtocol> protocol = protocol_;
-    protocol->connection_made(shared_from_this());
+    if (const auto thrown = caught([&] { protocol->connection_made(shared_from_this()); }))
+      return fatal_error(thrown, "Fatal error: protocol.connection_made() call failed.");
   }
   wake_waiter(nullptr);
   do_read();
@@ -225,10 +227,7 @@ void TlsTransport::do_read() {
           else
             read_into_protocol();
           if (state_ == State::unwrapped) return;
-          if (!backlog_.empty())
-            do_write();
-          else
-            send_output();
+          send_output();
         }
         control_reading();
       })) {
@@ -285,7 +284,7 @@ void TlsTransport::read_into_protocol() {
     error = std::current_exception();
   }
   if (status == TlsEngine::Status::done && !error)
-    loop_->call_soon([self = shared_from_this()] { self->do_read(); });  // there may be more
+    loop_->call_soon([self = shared_from_this()] { self->advance(); });  // there may be more
   if (size != 0) buffered.buffer_updated(size);
   if (error) std::rethrow_exception(error);
   if (status == TlsEngine::Status::closed) end_of_data();
@@ -294,6 +293,7 @@ void TlsTransport::read_into_protocol() {
 /// What comes after close() is told to nobody. The loop's buffer may still be in the program's
 /// hands, if it closes inside data_received().
 void TlsTransport::discard_data() {
+  if (lower_eof_) return;
   std::array<char, 4096> memory;
   std::size_t count = 0;
   while (engine_.read(memory, count) == TlsEngine::Status::done) {
@@ -317,6 +317,7 @@ void TlsTransport::call_eof_received() {
 }
 
 void TlsTransport::control_reading() {
+  if (!lower_) return;
   const std::size_t size = engine_.undecrypted();
   if (size >= incoming_.high && !lower_reading_paused_) {
     lower_reading_paused_ = true;
@@ -338,7 +339,13 @@ void TlsTransport::set_write_buffer_limits(WriteBufferLimits limits) {
   control_writing();
 }
 
+void TlsTransport::set_read_buffer_limits(ReadBufferLimits limits) {
+  incoming_.set(limits);
+  control_reading();
+}
+
 void TlsTransport::writelines(std::span<const BytesView> lines) {
+  if (std::ranges::all_of(lines, &BytesView::empty)) return;
   if (state_ != State::wrapped && state_ != State::handshake) {
     if (lost_ >= constants::log_threshold_for_connlost_writes)
       transport_logger().warning("SSL connection is closed");
@@ -386,7 +393,7 @@ void TlsTransport::send_output() {
 void TlsTransport::control_writing() {
   if (!protocol_ || !announced_) return;
   const std::size_t size = get_write_buffer_size();
-  const bool pause = size >= outgoing_.high && !writing_paused_;
+  const bool pause = size >= outgoing_.high && size > outgoing_.low && !writing_paused_;
   const bool resume = size <= outgoing_.low && writing_paused_;
   if (!pause && !resume) return;
   writing_paused_ = pause;
@@ -411,7 +418,7 @@ void TlsTransport::close() {
 void TlsTransport::start_shutdown() {
   closed_ = true;
   if (state_ == State::handshake) return force_close(nullptr);
-  if (state_ != State::wrapped) return;
+  if (state_ != State::wrapped && state_ != State::flushing) return;
   state_ = State::flushing;
   timer_ = loop_->call_at(loop_->time() + request_.shutdown_timeout,
                           [self = shared_from_this()] { self->shutdown_timed_out(); });
@@ -420,22 +427,21 @@ void TlsTransport::start_shutdown() {
 
 void TlsTransport::do_flush() {
   do_read();
-  if (state_ != State::flushing) return;
+  if (state_ != State::flushing || !closed_) return;
   state_ = State::shutdown;
   do_shutdown();
 }
 
 void TlsTransport::do_shutdown() {
   try {
-    if (!lower_eof_) {
-      discard_data();
-      const TlsEngine::Status status = engine_.shutdown();
-      send_output();
-      if (status == TlsEngine::Status::wants_input) return;
-    }
+    discard_data();
+    const TlsEngine::Status status = engine_.shutdown();
+    send_output();
+    if (status == TlsEngine::Status::wants_input) return;
   } catch (const ssl::SSLError&) {
     send_output();
-    return fatal_error(std::current_exception(), "Fatal error on transport");
+    // From a peer that is gone no answer is needed.
+    if (!lower_eof_) return fatal_error(std::current_exception(), "Fatal error on transport");
   }
   call_eof_received();
   shutdown_complete();

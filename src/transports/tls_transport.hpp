@@ -32,7 +32,7 @@ namespace asyncio::inline v1::detail {
 ///
 /// Flushing, what the peer still sends is read; in shutdown the peer's close_notify is waited for.
 /// From any state the way to unwrapped is short when something fails.
-class TlsTransport final : public Transport,
+class TlsTransport final : public SSLTransport,
                            public Protocol,
                            public LowerTransport,
                            public FlowControlled,
@@ -52,6 +52,7 @@ class TlsTransport final : public Transport,
   void abort() override { force_close(nullptr); }
   bool is_closing() const override { return closed_ || (lower_ && lower_->is_closing()); }
   std::any get_extra_info(std::string_view name) const override;
+  using SSLTransport::get_extra_info;
   void set_protocol(std::shared_ptr<BaseProtocol> protocol) override;
   std::shared_ptr<BaseProtocol> get_protocol() const override { return protocol_; }
   std::string repr() const override;
@@ -73,8 +74,12 @@ class TlsTransport final : public Transport,
   using Transport::set_write_buffer_limits;
   bool writing_paused() const noexcept override { return writing_paused_; }
 
-  /// Python's limits of what has come and is not decrypted yet (TR27).
-  std::size_t get_read_buffer_size() const noexcept { return engine_.undecrypted(); }
+  std::size_t get_read_buffer_size() const override { return engine_.undecrypted(); }
+  std::pair<std::size_t, std::size_t> get_read_buffer_limits() const override {
+    return {incoming_.low, incoming_.high};
+  }
+  void set_read_buffer_limits(ReadBufferLimits limits) override;
+  using SSLTransport::set_read_buffer_limits;
 
   void force_close(std::exception_ptr error) override;
 
