@@ -316,6 +316,7 @@ class Source : public asyncio::Protocol {
     transport_ = std::move(transport);
     say_made(*transport_);
     write();
+    close_when_through();
   }
   void pause_writing() override { paused_ = true; }
   void resume_writing() override {
@@ -324,7 +325,7 @@ class Source : public asyncio::Protocol {
   }
   void data_received(asyncio::BytesView data) override {
     load_.receive(data);
-    if (load_.all_received()) transport_->close();
+    close_when_through();
   }
   bool eof_received() override {
     say("eof");
@@ -341,6 +342,9 @@ class Source : public asyncio::Protocol {
  private:
   void write() {
     while (!paused_ && !load_.all_sent()) transport_->write(load_.next());
+  }
+  void close_when_through() {
+    if (load_.all_received()) transport_->close();
   }
 
   std::shared_ptr<asyncio::Transport> transport_;
