@@ -11,9 +11,10 @@
 //
 // Both: cert, key (ours), ca (whom we trust), min, max (1.2 or 1.3), alpn (a,b), starttls (yes: begin
 // in plain text), handshake_timeout, shutdown_timeout (seconds), debug (yes).
-// Server: client_cert (optional, required), tickets (no), named (NAME,CERT,KEY: for clients that ask
-// for NAME). Client: name (the server's), send (so many bytes are sent and read back; `end`: only
-// read, to the end), times (so many connections).
+// Server (what it is sent comes back, but `close` makes it close): client_cert (optional, required),
+// tickets (no), named (NAME,CERT,KEY: for clients that ask for NAME).
+// Client: name (the server's), send (so many bytes are sent and read back; `end`: only read, to the
+// end).
 #include <algorithm>
 #include <csignal>
 #include <cstdint>
@@ -37,6 +38,7 @@ namespace {
 namespace ssl = asyncio::ssl;
 
 constexpr const char* host = "127.0.0.1";
+constexpr asyncio::BytesView farewell = "close";
 
 void say(const std::string& line) {
   std::puts(line.c_str());
@@ -215,11 +217,11 @@ asyncio::Coroutine<> echo(const Settings& settings, asyncio::StreamReader reader
     say_made(*writer.transport());
     for (;;) {
       const asyncio::Bytes data = co_await reader.read(100'000);
-      if (data.empty()) break;
+      if (data.empty()) say("eof");
+      if (data.empty() || data == farewell) break;
       writer.write(data);
       co_await writer.drain();
     }
-    say("eof");
   } catch (const std::exception&) {
     say("failed " + describe(std::current_exception()));
   }
@@ -291,7 +293,12 @@ class Echo : public asyncio::Protocol {
     transport_ = std::move(transport);
     say_made(*transport_);
   }
-  void data_received(asyncio::BytesView data) override { transport_->write(data); }
+  void data_received(asyncio::BytesView data) override {
+    if (data == farewell)
+      transport_->close();
+    else
+      transport_->write(data);
+  }
   bool eof_received() override {
     say("eof");
     return false;
@@ -453,14 +460,6 @@ asyncio::Coroutine<> serve(const Settings& settings, bool by_streams) {
   co_await server.wait_closed();
 }
 
-asyncio::Coroutine<> connect_often(const Settings& settings, bool by_streams) {
-  const std::string times = settings.get("times");
-  for (int left = times.empty() ? 1 : std::atoi(times.c_str()); left > 0; --left) {
-    auto connection = by_streams ? client_by_streams(settings) : client_by_protocol(settings);
-    co_await std::move(connection);
-  }
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -476,6 +475,8 @@ int main(int argc, char** argv) {
   settings.port = std::atoi(argv[3]);
   const bool debug = settings.get("debug") == "yes";
   if (debug) asyncio::basic_config({.level = asyncio::LogLevel::debug});
-  auto program = server ? serve(settings, by_streams) : connect_often(settings, by_streams);
+  auto program = server       ? serve(settings, by_streams)
+                 : by_streams ? client_by_streams(settings)
+                              : client_by_protocol(settings);
   asyncio::run(std::move(program), {.debug = debug});
 }

@@ -12,7 +12,7 @@ import unittest
 import zlib
 
 from _programs import HOST, PATIENCE, free_port
-from _tls import CA, TlsTest, client_context, ours, pair, server_context
+from _tls import CA, EOF_ERROR, TlsTest, client_context, ours, pair, server_context
 
 MIB = 2 ** 20
 SIZE = 64 * MIB
@@ -391,10 +391,8 @@ class Client(TlsTest):
                         server.kill()
                     await server.wait()
                 self.assertRegex(lines[0], f"^made {name} .* alpn=h2 peer=localhost ")
-                self.assertEqual(lines[1:],
-                                 ["eof", "sent 0 crc32=00000000",
-                                  f"received 13 crc32={zlib.crc32(GOOD_EVENING):08x}",
-                                  "lost null"])
+                self.assertIn(f"received 13 crc32={zlib.crc32(GOOD_EVENING):08x}", lines)
+                self.assertEqual(lines[-1], f"lost {EOF_ERROR}")  # it says no goodbye
 
 
 class ClientByProtocol(Client):
