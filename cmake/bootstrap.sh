@@ -35,6 +35,7 @@ cmake_is_new || need cmake
 has ninja || need ninja-build
 has python3 || need python3
 has openssl || need openssl
+has curl || need curl
 if [ "${1:-}" = ci ]; then
   has clang++-19 || need clang-19
 fi

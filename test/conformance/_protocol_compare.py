@@ -279,16 +279,16 @@ def normalise(lines, unordered):
     return lines
 
 
-def play(command, scenario_file):
+def play(command, scenario_file, peer):
     with tempfile.TemporaryDirectory() as folder:
-        return Peer(command, scenario_file, folder).play()
+        return peer(command, scenario_file, folder).play()
 
 
-def check(command, scenario_file, repeat):
+def check(command, scenario_file, repeat, peer):
     """Empty if every run gave the expected trace, else the difference."""
     expected = scenario_file.with_suffix(".trace").read_text(encoding="utf-8").splitlines()
     for _ in range(repeat):
-        trace = play(command, scenario_file)
+        trace = play(command, scenario_file, peer)
         if trace != expected:
             about = json.loads(scenario_file.read_text(encoding="utf-8"))["about"]
             return "\n".join([f"=== {scenario_file.stem}: {about}", *difflib.unified_diff(
@@ -296,14 +296,14 @@ def check(command, scenario_file, repeat):
     return ""
 
 
-def compare(command, paths, only="*", repeat=1):
+def compare(command, paths, only="*", repeat=1, peer=Peer):
     """Prints what differs; true if nothing does."""
     files = [file for path in paths
              for file in ([path] if path.is_file() else sorted(path.rglob("*.json")))
              if fnmatch.fnmatch(file.stem, only)]
     failed = 0
     for file in files:
-        if difference := check(command, file, repeat):
+        if difference := check(command, file, repeat, peer):
             failed += 1
             print(difference)
     print(f"{len(files) - failed} of {len(files)} scenarios as expected")

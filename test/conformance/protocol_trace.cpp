@@ -238,12 +238,24 @@ const Program::Role Program::roles[] = {
     {"subprocess", &Program::open_subprocess},
 };
 
-Program::Program(asyncio::EventLoop& loop, json::object script, int port, std::string path)
+Program::Program(asyncio::EventLoop& loop, json::object script, int port, std::string path,
+                 const std::string& certificates)
     : loop_(loop), script_(std::move(script)), port_(port), path_(std::move(path)) {
   const json::value* const digest = script_.if_contains("digest");
   digest_ = digest && truth(*digest);
   const auto* const role = std::ranges::find(roles, text(script_.at("role")), &Role::name);
   role_ = role == std::end(roles) ? nullptr : role;
+  if (!certificates.empty()) use_tls(certificates);
+}
+
+void Program::use_tls(const std::string& certificates) {
+  if (text(script_.at("role")) == "tcp_server") {
+    tls_ = asyncio::SSLContext(asyncio::ssl::PROTOCOL_TLS_SERVER);
+    tls_.load_cert_chain(certificates + "/server.pem", {.keyfile = certificates + "/server.key"});
+  } else {
+    tls_ = asyncio::ssl::create_default_context();
+    tls_.load_verify_locations({.cafile = certificates + "/ca.pem"});
+  }
 }
 
 asyncio::Coroutine<> Program::open() {
@@ -260,11 +272,13 @@ asyncio::Coroutine<> Program::open() {
 }
 
 asyncio::Coroutine<> Program::open_tcp_server() {
-  server_ = co_await loop_.create_server([this] { return make(); }, host, port_);
+  const asyncio::SSLContext* const tls = tls_ ? &tls_ : nullptr;
+  server_ = co_await loop_.create_server([this] { return make(); }, host, port_, {.ssl = tls});
 }
 
 asyncio::Coroutine<> Program::open_tcp_client() {
-  co_await loop_.create_connection([this] { return make(); }, host, port_);
+  const asyncio::SSLContext* const tls = tls_ ? &tls_ : nullptr;
+  co_await loop_.create_connection([this] { return make(); }, host, port_, {.ssl = tls});
 }
 
 asyncio::Coroutine<> Program::open_udp_server() {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <asyncio/asyncio.hpp>
+#include <asyncio/ssl.hpp>
 #include <boost/crc.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
@@ -68,7 +69,9 @@ class Endpoint {
 class Program {
  public:
   /// `script` is the scenario's member "program"; port and path are where its endpoint is.
-  Program(asyncio::EventLoop& loop, boost::json::object script, int port, std::string path);
+  /// `certificates` is the folder of what the TCP roles need to speak TLS; empty: they do not.
+  Program(asyncio::EventLoop& loop, boost::json::object script, int port, std::string path,
+          const std::string& certificates);
 
   /// False if the scenario's role is not one that this program can play; nothing else then works.
   bool has_role() const noexcept { return role_ != nullptr; }
@@ -98,6 +101,7 @@ class Program {
   template <class P>
   std::shared_ptr<asyncio::BaseProtocol> keep(std::shared_ptr<P> protocol);
   std::span<const boost::json::value> entries(std::string_view member, std::string_view name) const;
+  void use_tls(const std::string& certificates);
   asyncio::Coroutine<> open_tcp_server();
   asyncio::Coroutine<> open_tcp_client();
   asyncio::Coroutine<> open_udp_server();
@@ -120,6 +124,7 @@ class Program {
   boost::json::object script_;
   int port_;
   std::string path_;
+  asyncio::SSLContext tls_;  // none: plain text
   bool digest_;
   const Role* role_;
   // Kept for ever: a command may name an endpoint that is gone.

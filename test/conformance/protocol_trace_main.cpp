@@ -2,7 +2,7 @@
 // The program: reads a scenario, plays its role, and obeys the commands that come on standard
 // input.
 //
-//   protocol_trace --scenario FILE --port PORT [--path SOCKET]
+//   protocol_trace --scenario FILE --port PORT [--path SOCKET] [--tls CERTIFICATES]
 #include <array>
 #include <charconv>
 #include <cstdlib>
@@ -67,6 +67,7 @@ struct Arguments {
   std::string scenario;
   int port = 0;
   std::string path;
+  std::string tls;  // the folder of certificates
 };
 
 Arguments parse(int argc, char** argv) {
@@ -76,6 +77,7 @@ Arguments parse(int argc, char** argv) {
     if (name == "--scenario") arguments.scenario = argv[i + 1];
     if (name == "--port") arguments.port = std::atoi(argv[i + 1]);
     if (name == "--path") arguments.path = argv[i + 1];
+    if (name == "--tls") arguments.tls = argv[i + 1];
   }
   return arguments;
 }
@@ -86,7 +88,7 @@ int main(int argc, char** argv) {
   const Arguments arguments = parse(argc, argv);
   std::ifstream file(arguments.scenario);
   if (!file) {
-    std::cerr << "usage: protocol_trace --scenario FILE --port PORT [--path SOCKET]\n";
+    std::cerr << "usage: protocol_trace --scenario FILE --port PORT [--path SOCKET] [--tls FOLDER]\n";
     return 2;
   }
   const std::string text{std::istreambuf_iterator<char>(file), {}};
@@ -94,7 +96,7 @@ int main(int argc, char** argv) {
 
   asyncio::EventLoop loop;
   protocol_trace::Program program(loop, scenario.at("program").as_object(), arguments.port,
-                                  arguments.path);
+                                  arguments.path, arguments.tls);
   if (!program.has_role()) {
     std::cerr << "unsupported role\n";
     return 2;

@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import os
 import pathlib
+import shutil
 import socket
 import ssl
 import unittest
 import zlib
 
-from _programs import HOST, PATIENCE, free_port
+from _programs import HOST, PATIENCE, Program, free_port
 from _tls import CA, EOF_ERROR, TlsTest, client_context, ours, pair, server_context
 
 MIB = 2 ** 20
@@ -205,16 +206,18 @@ class Server(TlsTest):
             pages = int((proc / "statm").read_text().split()[1])
             return pages * os.sysconf("SC_PAGE_SIZE"), len(list((proc / "fd").iterdir()))
 
-        async def handshakes(count):
+        def handshakes(count):
             for _ in range(count):
-                _, writer = await self.connect(context)
-                await self.leave(writer)
-                await server.line("lost")
+                with socket.create_connection((HOST, self.port), PATIENCE) as plain, \
+                        context.wrap_socket(plain, server_hostname="localhost") as secure:
+                    secure.unwrap().close()  # the server has closed as well
 
         _, descriptors = used()
-        await handshakes(200)
+        await asyncio.to_thread(handshakes, 200)
         memory, _ = used()
-        await handshakes(800)
+        await asyncio.to_thread(handshakes, 800)
+        for _ in range(1000):
+            await server.line("lost null")
         memory_now, descriptors_now = used()
         self.assertEqual(descriptors_now, descriptors)
         if "ASAN_OPTIONS" not in os.environ:  # a sanitizer keeps what was freed; it tells of leaks
@@ -397,6 +400,57 @@ class Client(TlsTest):
 
 class ClientByProtocol(Client):
     kind = "protocol"
+
+
+class Examples(TlsTest):
+    async def start(self):
+        self.port = free_port()
+        server = await Program.start("https_server", *pair("server"), HOST, self.port)
+        self.addAsyncCleanup(self.stop_example, server)
+        await server.line("Serving on")
+        return server
+
+    async def stop_example(self, server):
+        async with server:
+            self.assertEqual(await server.interrupt(), 0, server.lines)
+
+    async def test_curl_reads_the_page(self):
+        if not shutil.which("curl"):
+            self.skipTest("there is no curl: cmake/bootstrap.sh installs it")
+        await self.start()
+        for option, version in ("--tls-max", "1.2"), ("--tlsv1.3", "1.3"):
+            with self.subTest(version):
+                curl = await asyncio.create_subprocess_exec(
+                    "curl", "--silent", "--show-error", "--noproxy", "*", "--cacert", CA,
+                    *([option, version] if option == "--tls-max" else [option]),
+                    "--write-out", "%{http_code}", f"https://{HOST}:{self.port}/",
+                    stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+                    stderr=asyncio.subprocess.STDOUT)
+                async with asyncio.timeout(PATIENCE):
+                    output, _ = await curl.communicate()
+                self.assertEqual(output.decode(), f"Hello over TLSv{version}\n200")
+                self.assertEqual(curl.returncode, 0)
+
+    async def test_the_client_shows_the_headers(self):
+        await self.start()
+        async with await Program.start("https_headers", HOST, self.port, "/", CA) as client:
+            self.assertEqual(await client.end(), 0)
+            self.assertEqual(client.lines, [
+                "HTTP header> HTTP/1.1 200 OK", "HTTP header> Connection: close",
+                "HTTP header> Content-Type: text/plain", "HTTP header> Content-Length: 19"])
+
+    async def test_the_client_trusts_not_everybody(self):
+        await self.start()
+        async with await Program.start("https_headers", HOST, self.port, "/",
+                                       CA.with_name("stranger.pem")) as client:
+            self.assertEqual(await client.end(), 1)
+            self.assertRegex(client.lines[0], "certificate verify failed")
+
+    async def test_a_client_that_asks_for_nothing(self):
+        server = await self.start()
+        _, writer = await self.connect()
+        await self.leave(writer)
+        await server.line("no request: 0 bytes read on a total of undefined expected bytes")
 
 
 if __name__ == "__main__":
