@@ -160,8 +160,9 @@ def main():
              if json.loads(file.read_text(encoding="utf-8"))["program"]["role"].startswith("tcp")]
     names = {file.stem for file in files}
     assert names >= DIFFERENT.keys(), DIFFERENT.keys() - names
-    return _protocol_compare.compare(
-        command, [file for file in files if file.stem not in DIFFERENT], sys.argv[1] if sys.argv[1:] else "*", repeat=2, peer=TlsPeer)
+    equal = [file for file in files if file.stem not in DIFFERENT]
+    only = sys.argv[1] if sys.argv[1:] else "*"
+    return _protocol_compare.compare(command, equal, only, repeat=2, peer=TlsPeer)
 
 
 if __name__ == "__main__":
