@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSL-1.0
-"""The TCP scenarios of the folder `protocols` over TLS: a protocol is told the same, in the same order.
+"""The TCP scenarios of the folder `protocols` over TLS: a protocol is told the same, and in order.
 
 The peer is Python's ssl. Where a plain peer closes or half-closes, it says close_notify first.
 """
@@ -39,7 +39,10 @@ DIFFERENT = {
     "pause_and_resume_writing": WATER,
     "client_large_upload": WATER,
     "peer_resets_while_server_is_blocked_writing": WATER,
+    "server_close_flushes": WATER,
     "close_in_data_received": GOODBYE,
+    "server_write_after_close": GOODBYE,
+    "server_writes_on_connect": "the answer to our close_notify is told by eof_received()",
     "connection_made_raises": "the exception is raised in the handshake, which it ends",
     "client_connection_refused": "there is no connection to speak TLS on",
 }
