@@ -88,7 +88,8 @@ int main(int argc, char** argv) {
   const Arguments arguments = parse(argc, argv);
   std::ifstream file(arguments.scenario);
   if (!file) {
-    std::cerr << "usage: protocol_trace --scenario FILE --port PORT [--path SOCKET] [--tls FOLDER]\n";
+    std::cerr << "usage: protocol_trace --scenario FILE --port PORT [--path SOCKET] "
+                 "[--tls FOLDER]\n";
     return 2;
   }
   const std::string text{std::istreambuf_iterator<char>(file), {}};

@@ -468,7 +468,8 @@ int main(int argc, char** argv) {
   const bool by_streams = kind == "streams";
   const bool server = role == "server";
   if ((!by_streams && kind != "protocol") || (!server && role != "client")) {
-    std::fputs("usage: interop_tls streams|protocol server|client PORT [OPTION=VALUE...]\n", stderr);
+    std::fputs("usage: interop_tls streams|protocol server|client PORT [OPTION=VALUE...]\n",
+               stderr);
     return 2;
   }
   Settings settings(server, argc - 4, argv + 4);
