@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: BSL-1.0
+// The ways to a TLS connection: create_connection, create_server, their Unix kin,
+// connect_accepted_socket, streams, and files over them (CN2-CN8, CN16-CN25, rules 159, 169, 198).
+#include <asyncio/connections.hpp>
+#include <asyncio/event_loop.hpp>
+#include <asyncio/ssl.hpp>
+#include <asyncio/streams.hpp>
+#include <asyncio/wait.hpp>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include <boost/test/unit_test.hpp>
+
+#include "socket_helpers.hpp"
+#include "stream_sockets.hpp"
+#include "tls_pair.hpp"
+
+using namespace tls_tests;
+using stream_socket_tests::error_of;
+using SocketLoop = stream_socket_tests::Loop;
+
+namespace {
+
+/// Sends back what it gets.
+struct Echo : Protocol {
+  void connection_made(std::shared_ptr<Transport> made) override { transport = std::move(made); }
+  void data_received(BytesView data) override { transport->write(data); }
+  void connection_lost(std::exception_ptr) override { transport.reset(); }
+  std::shared_ptr<Transport> transport;
+};
+
+/// A Plain that one can wait for.
+struct Visitor : Plain {
+  void data_received(BytesView piece) override {
+    Plain::data_received(piece);
+    if (!answered.done()) answered.set_result();
+  }
+  void connection_lost(std::exception_ptr error) override {
+    Plain::connection_lost(error);
+    if (!lost.done()) lost.set_result();
+  }
+  Future<> answered, lost;
+};
+
+/// Says something, hears it again, and leaves.
+template <class Connection>
+Coroutine<std::string> visit(Connection connection) {
+  const std::shared_ptr<Transport> transport = connection.first;
+  const std::shared_ptr<Visitor> visitor = connection.second;
+  BOOST_TEST(transport->get_extra_info(cipher).protocol == "TLSv1.3");
+  BOOST_TEST(transport->get_extra_info(asyncio::socket).fileno() >= 0);
+  transport->write("hello");
+  co_await visitor->answered;
+  transport->close();
+  co_await visitor->lost;
+  co_return visitor->data + ", " + visitor->log;
+}
+
+struct Contexts {
+  const SSLContext clients = client_context();
+  const SSLContext servers = server_context();
+  SocketLoop loop;
+
+  template <class T>
+  std::string error(Coroutine<T> coroutine) {
+    return loop.run_until_complete(error_of(std::move(coroutine)));
+  }
+};
+
+int port_of(const Server& server) { return server.sockets()[0].getsockname().port(); }
+
+const std::string met = "hello, made eof lost None";
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(tls_connections_tests)
+
+// -- options
+
+BOOST_FIXTURE_TEST_CASE(cn6_the_options_of_create_connection, Contexts) {
+  const auto with = [&](ConnectionOptions options, const std::string& host = "127.0.0.1") {
+    return error(loop.create_connection<Echo>(host, 1, options));
+  };
+  BOOST_TEST(with({.server_hostname = "x"}) ==
+             "ValueError('server_hostname is only meaningful with ssl')");
+  BOOST_TEST(with({.server_hostname = ""}) ==
+             "ValueError('server_hostname is only meaningful with ssl')");
+  BOOST_TEST(with({.ssl_handshake_timeout = Duration(1)}) ==
+             "ValueError('ssl_handshake_timeout is only meaningful with ssl')");
+  BOOST_TEST(with({.ssl_shutdown_timeout = Duration(1)}) ==
+             "ValueError('ssl_shutdown_timeout is only meaningful with ssl')");
+  BOOST_TEST(with({.ssl = &clients}, "") ==
+             "ValueError('You must set server_hostname when using ssl without a host')");
+  BOOST_TEST(with({.ssl = true}, "") ==
+             "ValueError('You must set server_hostname when using ssl without a host')");
+  BOOST_TEST(with({.ssl = &clients, .ssl_handshake_timeout = Duration(0)}) ==
+             "ValueError('ssl_handshake_timeout should be a positive number, got 0.0')");
+  BOOST_TEST(with({.ssl = &clients, .ssl_shutdown_timeout = Duration(-1)}) ==
+             "ValueError('ssl_shutdown_timeout should be a positive number, got -1.0')");
+}
+
+BOOST_FIXTURE_TEST_CASE(cn23_the_options_of_create_unix_connection, Contexts) {
+  const auto with = [&](UnixConnectionOptions options) {
+    return error(loop.create_unix_connection<Echo>("/nowhere", options));
+  };
+  BOOST_TEST(with({.ssl = &clients}) ==
+             "ValueError('you have to pass server_hostname when using ssl')");
+  BOOST_TEST(with({.server_hostname = "x"}) ==
+             "ValueError('server_hostname is only meaningful with ssl')");
+  BOOST_TEST(with({.ssl_handshake_timeout = Duration(1)}) ==
+             "ValueError('ssl_handshake_timeout is only meaningful with ssl')");
+  BOOST_TEST(with({.ssl_shutdown_timeout = Duration(1)}) ==
+             "ValueError('ssl_shutdown_timeout is only meaningful with ssl')");
+}
+
+BOOST_FIXTURE_TEST_CASE(cn20_the_options_of_the_servers, Contexts) {
+  const SSLContext none;
+  const auto tcp = [&](ServerOptions options) {
+    return error(loop.create_server<Echo>("127.0.0.1", 0, options));
+  };
+  const auto at_path = [&](UnixServerOptions options) {
+    return error(loop.create_unix_server<Echo>("/nowhere/x", options));
+  };
+  const auto accepted = [&](AcceptedSocketOptions options) {
+    auto [mine, theirs] = Socket::pair();
+    const auto factory = [] { return std::make_shared<Echo>(); };
+    return error(loop.connect_accepted_socket(factory, std::move(mine), options));
+  };
+  const std::string handshake = "ValueError('ssl_handshake_timeout is only meaningful with ssl')";
+  BOOST_TEST(tcp({.ssl_handshake_timeout = Duration(1)}) == handshake);
+  BOOST_TEST(at_path({.ssl_handshake_timeout = Duration(1)}) == handshake);
+  BOOST_TEST(accepted({.ssl_handshake_timeout = Duration(1)}) == handshake);
+  const std::string shutdown = "ValueError('ssl_shutdown_timeout is only meaningful with ssl')";
+  BOOST_TEST(tcp({.ssl_shutdown_timeout = Duration(1)}) == shutdown);
+  BOOST_TEST(at_path({.ssl_shutdown_timeout = Duration(1)}) == shutdown);
+  BOOST_TEST(accepted({.ssl_shutdown_timeout = Duration(1)}) == shutdown);
+  const std::string context = "ValueError('Server side SSL needs a valid SSLContext')";
+  BOOST_TEST(tcp({.ssl = &none}) == context);
+  BOOST_TEST(at_path({.ssl = &none}) == context);
+  BOOST_TEST(accepted({.ssl = &none}) == context);
+}
+
+// -- connections
+
+BOOST_FIXTURE_TEST_CASE(cn2_a_client_and_a_server_over_tcp, Contexts) {
+  const auto body = [&]() -> Coroutine<std::string> {
+    const Server server = co_await loop.create_server<Echo>("127.0.0.1", 0, {.ssl = &servers});
+    auto connection =
+        co_await loop.create_connection<Visitor>("127.0.0.1", port_of(server), {.ssl = &clients});
+    std::string result = co_await visit(std::move(connection));
+    server.close();
+    co_await server.wait_closed();
+    co_return result;
+  };
+  BOOST_TEST(loop.run(body) == met);
+  BOOST_TEST(loop.reports.empty());
+}
+
+BOOST_FIXTURE_TEST_CASE(cn6_the_host_is_the_name_unless_another_is_given, Contexts) {
+  const auto body = [&](ConnectionOptions options) -> Coroutine<std::string> {
+    const Server server = co_await loop.create_server<Echo>("127.0.0.1", 0, {.ssl = &servers});
+    std::string result = co_await error_of(
+        loop.create_connection<Visitor>("127.0.0.1", port_of(server), options));
+    server.close();
+    server.close_clients();
+    co_await server.wait_closed();
+    co_return result;
+  };
+  const auto with = [&](ConnectionOptions options) {
+    return loop.run_until_complete(body(options));
+  };
+  const std::string mismatch =
+      "SSLCertVerificationError(1, \"[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: "
+      "Hostname mismatch, certificate is not valid for 'elsewhere.test'.\")";
+  BOOST_TEST(with({.ssl = &clients}) == "None");
+  BOOST_TEST(with({.ssl = &clients, .server_hostname = "localhost"}) == "None");
+  BOOST_TEST(with({.ssl = &clients, .server_hostname = "elsewhere.test"}) == mismatch);
+  BOOST_TEST(with({.ssl = &clients, .server_hostname = ""}) == "None");
+  BOOST_TEST(with({.ssl = true}).starts_with("SSLCertVerificationError(1, "));  // nobody we know
+  BOOST_TEST(loop.reports.empty());
+}
+
+BOOST_FIXTURE_TEST_CASE(r192_a_server_goes_on_after_clients_that_fail, Contexts) {
+  const auto body = [&]() -> Coroutine<std::string> {
+    const Server server = co_await loop.create_server<Echo>("127.0.0.1", 0, {.ssl = &servers});
+    const int port = port_of(server);
+    const auto without_tls = co_await loop.create_connection<Visitor>("127.0.0.1", port);
+    without_tls.first->write("GET / HTTP/1.1\r\n\r\n");
+    co_await without_tls.second->lost;
+    const std::string refused = co_await error_of(loop.create_connection<Visitor>(
+        "127.0.0.1", port, {.ssl = &clients, .server_hostname = "elsewhere.test"}));
+    BOOST_TEST(refused.starts_with("SSLCertVerificationError("));
+    auto connection =
+        co_await loop.create_connection<Visitor>("127.0.0.1", port, {.ssl = &clients});
+    std::string result = co_await visit(std::move(connection));
+    server.close();
+    co_await server.wait_closed();
+    co_return result;
+  };
+  BOOST_TEST(loop.run(body) == met);
+  BOOST_TEST(loop.reports.empty());
+}
+
+BOOST_FIXTURE_TEST_CASE(cn24_a_client_and_a_server_over_a_unix_socket, Contexts) {
+  const socket_tests::Folder folder;
+  const std::string path = folder / "socket";
+  const auto body = [&]() -> Coroutine<std::string> {
+    const Server server = co_await loop.create_unix_server<Echo>(path, {.ssl = &servers});
+    auto connection = co_await loop.create_unix_connection<Visitor>(
+        path, {.ssl = &clients, .server_hostname = "localhost"});
+    std::string result = co_await visit(std::move(connection));
+    server.close();
+    co_await server.wait_closed();
+    co_return result;
+  };
+  BOOST_TEST(loop.run(body) == met);
+}
+
+BOOST_FIXTURE_TEST_CASE(cn25_sockets_that_were_connected_elsewhere, Contexts) {
+  const auto body = [&]() -> Coroutine<std::string> {
+    auto [mine, theirs] = Socket::pair();
+    const auto echo = [] { return std::make_shared<Echo>(); };
+    const auto visitor = [] { return std::make_shared<Visitor>(); };
+    const auto serving = loop.create_task(
+        loop.connect_accepted_socket(echo, std::move(theirs), {.ssl = &servers}));
+    auto connection = co_await loop.create_connection(
+        visitor, {.sock = &mine, .ssl = &clients, .server_hostname = "localhost"});
+    const auto accepted = co_await serving;
+    BOOST_TEST(accepted.first->get_extra_info(ssl_object).server_side());
+    co_return co_await visit(std::move(connection));
+  };
+  BOOST_TEST(loop.run(body) == met);
+}
+
+BOOST_FIXTURE_TEST_CASE(streams_over_tls, Contexts) {
+  const auto body = [&]() -> Coroutine<std::string> {
+    const Server server = co_await start_server(stream_socket_tests::answer_one_line, "127.0.0.1",
+                                                0, {.ssl = &servers});
+    auto [reader, writer] =
+        co_await open_connection("127.0.0.1", port_of(server), {.ssl = &clients});
+    BOOST_TEST(!writer.can_write_eof());
+    BOOST_TEST(writer.get_extra_info(peercert).subjectAltName.front().second == "localhost");
+    writer.write("line\nmore");
+    co_await writer.drain();
+    Bytes answer = co_await reader.read();
+    writer.close();
+    co_await writer.wait_closed();
+    server.close();
+    co_await server.wait_closed();
+    co_return answer;
+  };
+  BOOST_TEST(loop.run(body) == "line\n");
+  BOOST_TEST(loop.reports.empty());
+}
+
+BOOST_FIXTURE_TEST_CASE(streams_over_tls_and_a_unix_socket, Contexts) {
+  const socket_tests::Folder folder;
+  const std::string path = folder / "socket";
+  const auto body = [&]() -> Coroutine<std::string> {
+    const Server server =
+        co_await start_unix_server(stream_socket_tests::answer_one_line, path, {.ssl = &servers});
+    auto [reader, writer] = co_await open_unix_connection(
+        path, {.ssl = &clients, .server_hostname = "localhost"});
+    writer.write("line\n");
+    Bytes answer = co_await reader.read();
+    writer.close();
+    co_await writer.wait_closed();
+    server.close();
+    co_await server.wait_closed();
+    co_return answer;
+  };
+  BOOST_TEST(loop.run(body) == "line\n");
+}
+
+// -- cancellation
+
+BOOST_AUTO_TEST_CASE(cancelled_anywhere_a_connection_leaves_nothing) {
+  const SSLContext clients = client_context();
+  const SSLContext servers = server_context();
+  const auto factory = [] { return std::make_shared<Plain>(); };
+  const auto serve = [&](Loop& loop, Socket* sock) -> Coroutine<> {
+    const auto connection = co_await loop.connect_accepted_socket(factory, std::move(*sock),
+                                                                  {.ssl = &servers});
+    connection.first->abort();
+  };
+  const auto body = [&](Loop& loop) -> Coroutine<> {
+    auto [mine, theirs] = Socket::pair();
+    const auto serving = loop.create_task(serve, std::ref(loop), &theirs);
+    std::exception_ptr error;
+    try {
+      const auto connection = co_await loop.create_connection(
+          factory, {.sock = &mine, .ssl = &clients, .server_hostname = "localhost"});
+      connection.first->abort();
+    } catch (...) {
+      error = std::current_exception();
+    }
+    const Ending ended = co_await ending(serving);
+    if (error) std::rethrow_exception(error);
+    if (ended.error) std::rethrow_exception(ended.error);
+  };
+  const socket_tests::NoDescriptorLeft check;
+  BOOST_TEST(cancel_everywhere(body) > 5u);
+}
+
+// -- files
+
+BOOST_FIXTURE_TEST_CASE(tl2_a_file_goes_over_tls_in_copies, Contexts) {
+  const std::string content = noise(700'000);
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::tmpfile(), &std::fclose);
+  std::fwrite(content.data(), 1, content.size(), file.get());
+  std::rewind(file.get());
+  const auto body = [&]() -> Coroutine<std::string> {
+    auto [mine, theirs] = Socket::pair();
+    const auto factory = [] { return std::make_shared<Visitor>(); };
+    const auto serving = loop.create_task(
+        loop.connect_accepted_socket(factory, std::move(theirs), {.ssl = &servers}));
+    const auto [transport, protocol] = co_await loop.create_connection(
+        factory, {.sock = &mine, .ssl = &clients, .server_hostname = "localhost"});
+    const auto accepted = co_await serving;
+    const std::string refused =
+        co_await error_of(loop.sendfile(transport, file.get(), {.fallback = false}));
+    BOOST_TEST(refused.starts_with("RuntimeError('fallback is disabled and native sendfile is not "
+                                   "supported for transport <TlsTransport over "));
+    const std::uint64_t sent = co_await loop.sendfile(transport, file.get());
+    BOOST_TEST(sent == content.size());
+    transport->close();
+    co_await accepted.second->lost;
+    co_await protocol->lost;
+    co_return accepted.second->data;
+  };
+  BOOST_TEST((loop.run(body) == content));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
