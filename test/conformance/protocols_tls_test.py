@@ -21,6 +21,7 @@ NO_HALF_CLOSE = "TLS closes both directions: no write_eof(), and eof_received() 
 ALERT = "what ends a TLS connection roughly, or in the middle, is no end of the stream to the peer"
 WATER = "a write goes to the transport below as a whole, so it is later that writing is paused"
 GOODBYE = "close() is through when the peer has said close_notify too, and this peer does not"
+ANSWER = "the answer to our close_notify is told by eof_received()"
 DIFFERENT = {
     "client_write_eof_then_read": NO_HALF_CLOSE,
     "eof_received_true_keeps_open": NO_HALF_CLOSE,
@@ -42,7 +43,10 @@ DIFFERENT = {
     "server_close_flushes": WATER,
     "close_in_data_received": GOODBYE,
     "server_write_after_close": GOODBYE,
-    "server_writes_on_connect": "the answer to our close_notify is told by eof_received()",
+    "zero_high_water_mark": WATER,
+    "write_buffer_limits": "the usual limits are others",
+    "server_writes_on_connect": ANSWER,
+    "writelines": ANSWER,
     "connection_made_raises": "the exception is raised in the handshake, which it ends",
     "client_connection_refused": "there is no connection to speak TLS on",
 }
