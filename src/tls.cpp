@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// start_tls (rule 199).
+// TLS from the first byte on, and start_tls (rules 192, 199).
 #include <asyncio/event_loop.hpp>
 
 #include "connect.hpp"
@@ -44,6 +44,14 @@ Coroutine<std::shared_ptr<Transport>> start_tls(LoopCore& core,
 }
 
 }  // namespace
+
+OverTls make_tls_transport(LoopCore& core, TlsRequest request,
+                           std::shared_ptr<BaseProtocol> protocol,
+                           Ref<FutureState<void>> waiter) {
+  const auto both = std::make_shared<TlsTransport>(core, std::move(request), std::move(protocol),
+                                                   std::move(waiter), true);
+  return {both, both};
+}
 
 }  // namespace detail
 
