@@ -71,14 +71,14 @@ def check_links(text, places):
     return named, wrong
 
 
-def check_table(path, places, excuse):
-    """The same for a whole table, whose rows name something unless they have an excuse."""
+def check_table(path, places, excused):
+    """The same for a whole table, whose rows name something; or say why not, where that will do."""
     named, wrong = 0, []
     for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
         if line.startswith("| ") and not re.match(r"\| (CPython|id) \|", line):
-            links = line.strip("| ").rpartition(" | ")[2]
+            links = line.rstrip().removesuffix("|").rpartition("|")[2].strip()
             found, missing = check_links(links, places)
-            if not found and not re.search(excuse, links):
+            if not found and not (excused and links):
                 missing.append("names nothing")
             named += found
             wrong += [f"{path.name}:{number}: {text}" for text in missing]
@@ -104,8 +104,8 @@ def main():
     places = Places()
     checklist = HERE / "CHECKLIST.md"
     failures = check_ids(checklist)
-    for table, excuse in (HERE / "unit" / "CPYTHON.md", r"\w"), (checklist, "not built yet"):
-        named, wrong = check_table(table, places, excuse)
+    for table, excused in (HERE / "unit" / "CPYTHON.md", True), (checklist, False):
+        named, wrong = check_table(table, places, excused)
         print(f"{table.name}: {named} named, {len(wrong)} failed")
         failures += wrong if named else [f"{table.name}: nothing is named"]
     for text in failures:
