@@ -2,6 +2,7 @@
 #include <asyncio/event_loop.hpp>
 
 #include <asyncio/logging.hpp>
+#include <boost/asio/any_io_executor.hpp>
 
 #include "loop_core.hpp"
 
@@ -133,6 +134,8 @@ void EventLoop::set_debug(bool enabled) noexcept { scheduler_->set_debug(enabled
 bool EventLoop::get_debug() const noexcept { return scheduler_->debug(); }
 
 boost::asio::io_context& EventLoop::get_io_context() noexcept { return core().context(); }
+
+boost::asio::any_io_executor EventLoop::get_executor() const { return core().executor(); }
 
 void EventLoop::set_observer(LoopObserver* observer) noexcept { core().set_observer(observer); }
 

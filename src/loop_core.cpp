@@ -240,6 +240,14 @@ void LoopCore::wait(Duration time_to_wait) {
   context_->poll();
 }
 
+bool LoopCore::in_thread() const noexcept {
+  return thread_state.running == this || context_->get_executor().running_in_this_thread();
+}
+
+bool in_loop_thread(const Scheduler& loop) noexcept {
+  return static_cast<const LoopCore&>(loop).in_thread();
+}
+
 // -- as a guest
 
 void LoopCore::attend() noexcept {

@@ -88,6 +88,8 @@ class LoopCore final : public Scheduler {
 
   boost::asio::io_context& context() noexcept { return *context_; }
   Executor executor() noexcept { return context_->get_executor(); }
+  /// See in_loop_thread.
+  bool in_thread() const noexcept;
   /// Where every connection reads into; the data is consumed before the next one reads.
   std::span<char> read_buffer();
   /// What is watched for the program; made at the first call.

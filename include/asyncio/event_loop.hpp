@@ -27,8 +27,11 @@
 #include <asyncio/transports.hpp>
 
 namespace boost::asio {
+class any_io_executor;
 class io_context;
-}
+template <class Executor>
+class strand;
+}  // namespace boost::asio
 
 namespace asyncio::inline v1 {
 
@@ -587,6 +590,9 @@ class EventLoop {
 
   /// The context that this loop drives, or whose guest it is.
   boost::asio::io_context& get_io_context() noexcept;
+  /// Where everything of this loop runs, one at a time: its context, or the strand that it lives
+  /// on. A handler that is bound to it may use the loop as one of the loop's own callbacks may.
+  boost::asio::any_io_executor get_executor() const;
   /// Where run_in_executor(nullptr, ...) does its work; made at the first call. RuntimeError "Event
   /// loop is closed", "Executor shutdown has been called".
   Executor& default_executor();

@@ -267,6 +267,9 @@ class Scheduler {
   const bool virtual_;
 };
 
+/// Is this thread the loop's just now? It is inside a handler of the loop's context, or of the
+/// strand that the loop lives on.
+bool in_loop_thread(const Scheduler& loop) noexcept;
 /// The scheduler of the loop that runs in this thread; RuntimeError "no running event loop".
 Scheduler& running_scheduler();
 /// The running loop's, else the thread's current one (get_event_loop).

@@ -41,6 +41,8 @@ class TaskBase : public ReadyNode, private Links {
   /// Is a CancelledError to be thrown at the next step?
   bool must_cancel() const noexcept { return must_cancel_; }
   int uncancel() noexcept;
+  /// A request to cancel came too late for what the task waited for: it holds for its next await.
+  void cancel_at_next_await() noexcept { must_cancel_ = true; }
   Ref<ContextState>& context() noexcept { return context_; }
 
   // -- for awaiters: the running step is about to suspend
