@@ -55,14 +55,14 @@ ChildProcess::ChildProcess(LoopCore& core, pid_t pid, ExitNotice notice)
   if (notice == ExitNotice::pidfd) {
     FileDescriptor descriptor(open_pidfd(pid));
     boost::system::error_code error;
-    if (descriptor) pidfd_.emplace(core.executor()).assign(descriptor.fileno(), error);
+    if (descriptor) pidfd_.emplace(core.io_executor()).assign(descriptor.fileno(), error);
     if (pidfd_ && !error)
       descriptor.detach();
     else
       pidfd_.reset();
   }
   try {
-    if (!pidfd_) signals_.emplace(core.executor(), SIGCHLD);
+    if (!pidfd_) signals_.emplace(core.io_executor(), SIGCHLD);
   } catch (...) {
     abandon();
     throw;
@@ -100,9 +100,9 @@ void ChildProcess::wait() {
     if (!error) self->noticed();
   };
   if (pidfd_)
-    pidfd_->async_wait(boost::asio::posix::descriptor_base::wait_read, std::move(handler));
+    loop_->async_wait(*pidfd_, boost::asio::posix::descriptor_base::wait_read, std::move(handler));
   else
-    signals_->async_wait(std::move(handler));
+    loop_->async_wait(*signals_, std::move(handler));
 }
 
 void ChildProcess::noticed() {

@@ -57,7 +57,7 @@ void check_watchable(int descriptor) {
 class Descriptors::Watch final : public Pooled, private ReadyNode {
  public:
   Watch(LoopCore& core, NativeSocket descriptor) : core_(core) {
-    lent_.emplace(core.executor());
+    lent_.emplace(core.io_executor());
     boost::system::error_code error;
     lent_->assign(descriptor, error);
     if (error == boost::system::errc::file_exists) {
@@ -131,7 +131,7 @@ class Descriptors::Watch final : public Pooled, private ReadyNode {
   void wait(Side& side) {
     if (!side.callback || side.callback->cancelled() || side.due || !lent_) return;
     if (std::exchange(side.waits, true)) return;
-    lent_->async_wait(side.type, Handler(*this, side));
+    core_.async_wait(*lent_, side.type, Handler(*this, side));
   }
   void ready(Side& side) {
     side.waits = false;

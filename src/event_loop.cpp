@@ -34,14 +34,20 @@ class StopWhenDone final : public detail::ReadyNode, public detail::Pooled {
 }  // namespace
 
 EventLoop::EventLoop(LoopOptions options)
-    : scheduler_(detail::adopt_ref, new detail::LoopCore(options, nullptr)) {
+    : scheduler_(detail::adopt_ref, new detail::LoopCore(options)) {
+  scheduler_->facade = this;
+}
+
+EventLoop::EventLoop(const detail::Host& host, LoopOptions options)
+    : scheduler_(detail::adopt_ref, new detail::LoopCore(options, host)) {
   scheduler_->facade = this;
 }
 
 EventLoop::EventLoop(boost::asio::io_context& context, LoopOptions options)
-    : scheduler_(detail::adopt_ref, new detail::LoopCore(options, &context)) {
-  scheduler_->facade = this;
-}
+    : EventLoop(detail::Host{context, options.single_threaded
+                                          ? std::nullopt
+                                          : std::optional(boost::asio::make_strand(context))},
+                options) {}
 
 EventLoop::~EventLoop() {
   if (get_debug() && !is_closed())

@@ -87,8 +87,7 @@ bool ForeignQueue::push(ReadyNode& node) {
     return true;
   }
   nodes_.push_back(node);
-  if (!std::exchange(posted_, true))
-    boost::asio::post(core_->context(), [self = shared_from_this()] { self->drain(); });
+  if (!std::exchange(posted_, true)) core_->post([self = shared_from_this()] { self->drain(); });
   return true;
 }
 
@@ -127,18 +126,81 @@ class LoopCore::Running {
   ThreadState outer_;
 };
 
-LoopCore::LoopCore(LoopOptions options, boost::asio::io_context* host)
+/// The guests of a context, which are closed when it is destroyed before them.
+class LoopCore::Guests : public boost::asio::execution_context::service {
+ public:
+  inline static boost::asio::execution_context::id id;
+
+  explicit Guests(boost::asio::execution_context& context) : service(context) {}
+
+  void add(LoopCore& core) {
+    const std::lock_guard lock(mutex_);
+    cores_.push_back(&core);
+  }
+  void remove(LoopCore& core) noexcept {
+    const std::lock_guard lock(mutex_);
+    std::erase(cores_, &core);
+  }
+
+ private:
+  void shutdown() override {
+    while (!cores_.empty()) cores_.back()->close();  // which removes itself
+  }
+
+  std::mutex mutex_;
+  std::vector<LoopCore*> cores_;
+};
+
+LoopCore::LoopCore(LoopOptions options)
+    : LoopCore(options, std::make_unique<boost::asio::io_context>(1)) {}
+
+LoopCore::LoopCore(LoopOptions options, std::unique_ptr<boost::asio::io_context> context)
+    : LoopCore(options, *context) {
+  owned_context_ = std::move(context);
+}
+
+LoopCore::LoopCore(LoopOptions options, boost::asio::io_context& context)
     : Scheduler(options.clock == Clock::virtual_time),
-      owned_context_(host ? nullptr : std::make_unique<boost::asio::io_context>(1)),
-      context_(host ? host : owned_context_.get()),
+      context_(&context),
       exact_timers_(options.exact_timers),
       foreign_(std::make_shared<ForeignQueue>(*this)) {
-  attended_ = !host;  // nobody but us runs a context of ours
   set_debug(debug_by_environment());
   logger().debug("Using selector: {}", selector);
 }
 
+LoopCore::LoopCore(LoopOptions options, const Host& host) : LoopCore(options, host.context) {
+  strand_ = host.strand;
+  attended_ = false;  // the host runs the context, so the pump is to be posted
+  // Services are shut down in the reverse order of their making: the reactor after the guests.
+  timer_.emplace(io_executor());
+  guests_ = &boost::asio::use_service<Guests>(host.context);
+  guests_->add(*this);
+}
+
 LoopCore::~LoopCore() = default;
+
+boost::asio::any_io_executor LoopCore::executor() const {
+  if (strand_) return *strand_;
+  return context_->get_executor();
+}
+
+template <class Handler>
+void LoopCore::post(Handler handler) {
+  if (strand_)
+    boost::asio::post(*strand_, std::move(handler));
+  else
+    boost::asio::post(*context_, std::move(handler));
+}
+
+/// A context must not run out of work while there may be some for the loop.
+void LoopCore::hold_context() noexcept {
+  const bool needed = !closing() && (thread_work_ != 0 || (guests_ && live_tasks != 0));
+  if (needed == context_work_.has_value()) return;
+  if (needed)
+    context_work_.emplace(io_executor());
+  else
+    context_work_.reset();
+}
 
 std::span<char> LoopCore::read_buffer() {
   if (!read_buffer_)
@@ -166,28 +228,25 @@ void LoopCore::refuse_if_used(NativeSocket descriptor) const {
 
 void LoopCore::check_runnable() const {
   check_usable();
-  if (running_) throw RuntimeError("This event loop is already running");
+  if (running_ || in_run_host_) throw RuntimeError("This event loop is already running");
   if (thread_state.running)
     throw RuntimeError("Cannot run the event loop while another loop is running");
 }
 
 void LoopCore::run_forever() {
   check_runnable();
-  const Running running(*this);
-  struct Attending {  // in a guest: it is us who see to the queue now, not a posted pump
-    explicit Attending(LoopCore& core) noexcept : core(core) { core.attended_ = true; }
-    ~Attending() {
-      core.stopping_ = false;
-      if (core.owned_context_) return;
-      // A pump that was posted before may have found us running, and be gone.
-      core.attended_ = false;
-      if (core.has_ready())
-        core.attend();
-      else
-        core.arm_timer();
-    }
+  struct End {
+    ~End() { core.stopping_ = core.in_run_host_ = false; }
     LoopCore& core;
-  } const attending(*this);
+  } const end{*this};
+  if (owned_context_)
+    run_owned();
+  else
+    run_host();
+}
+
+void LoopCore::run_owned() {
+  const Running running(*this);
   const auto work = boost::asio::make_work_guard(*context_);
   context_->restart();
   passes_since_poll_ = passes_per_poll;  // the first pass looks at the kernel and other threads
@@ -241,7 +300,10 @@ void LoopCore::wait(Duration time_to_wait) {
 }
 
 bool LoopCore::in_thread() const noexcept {
-  return thread_state.running == this || context_->get_executor().running_in_this_thread();
+  if (thread_state.running == this) return true;
+  if (closed()) return false;
+  return strand_ ? strand_->running_in_this_thread()
+                 : context_->get_executor().running_in_this_thread();
 }
 
 bool in_loop_thread(const Scheduler& loop) noexcept {
@@ -250,9 +312,29 @@ bool in_loop_thread(const Scheduler& loop) noexcept {
 
 // -- as a guest
 
+// The pump does the work of run_forever; what is different is who runs the context.
+void LoopCore::run_host() {
+  in_run_host_ = true;
+  if (!attended_) attend();  // one pass comes in any case
+  const auto work = boost::asio::make_work_guard(*context_);
+  context_->restart();
+  do {
+    if (!virtual_time() || context_->poll_one() == 0) wait_as_host();
+  } while (in_run_host_);
+}
+
+void LoopCore::wait_as_host() {
+  if (virtual_time() && thread_work_ == 0) {
+    const Duration time_to_wait = time_to_timer();
+    if (time_to_wait != Duration::max()) return advance(time_to_wait);
+    if (observer_) observer_->waits_for_ever();
+  }
+  context_->run_one();
+}
+
 void LoopCore::attend() noexcept {
   attended_ = true;
-  boost::asio::post(*context_, [foreign = foreign_, this] {
+  post([foreign = foreign_, this] {
     if (foreign->open()) pump();
   });
 }
@@ -262,38 +344,49 @@ void LoopCore::earliest_timer_changed() noexcept {
 }
 
 void LoopCore::pump() {
-  if (running_) return;  // run_forever sees to everything
+  if (running_) return;  // a callback runs the host's context: the pass around it goes on after it
   const Running running(*this);
-  struct Again {  // whatever is left, also by an exception, has its turn after the host's handlers
-    ~Again() {
-      if (core.has_ready())
-        core.attend();
-      else
-        core.attended_ = false, core.arm_timer();
-    }
+  struct Rest {  // whatever is left, also by an exception, has its turn after the host's handlers
+    ~Rest() { core.rest(); }
     LoopCore& core;
-  } const again{*this};
+  } const rest{*this};
   const TimePoint begin = time();
   unsigned passes = 0;
   do {
-    begin_pass();
+    if (!std::exchange(pass_begun_, false)) begin_pass();
     run_pass();
+    if (in_run_host_ && stopping_) {
+      in_run_host_ = false;
+      return;
+    }
   } while (has_ready() && within_budget(++passes, begin));
+  if (has_ready()) return;
+  // The next pass begins before it waits, as in run_forever.
+  begin_pass();
+  pass_begun_ = true;
+}
+
+void LoopCore::rest() {
+  hold_context();
+  if (has_ready()) return attend();
+  attended_ = false;
+  arm_timer();
 }
 
 void LoopCore::arm_timer() {
+  if (virtual_time() && !owned_context_) return;  // whoever runs the host moves the clock
   // stop() is for run_forever: it must not make a guest spin.
   const Duration time_to_wait = time_to_timer();
   if (time_to_wait == Duration::max()) return;
   const TimePoint deadline = time() + time_to_wait;
-  if (!timer_) timer_.emplace(executor());
+  if (!timer_) timer_.emplace(io_executor());
   if (timer_deadline_ <= deadline && timer_deadline_ > time()) return;  // wakes early enough
   timer_deadline_ = deadline;
   if (exact_timers_)
     timer_->expires_after(std::chrono::nanoseconds(time_to_wait));
   else
     timer_->expires_after(round_up(time_to_wait));
-  timer_->async_wait([foreign = foreign_, this](const boost::system::error_code& error) {
+  async_wait(*timer_, [foreign = foreign_, this](const boost::system::error_code& error) {
     if (error || !foreign->open()) return;
     timer_deadline_ = TimePoint::max();
     if (!attended_) {
@@ -306,7 +399,7 @@ void LoopCore::arm_timer() {
 // -- the end
 
 void LoopCore::close() {
-  if (running_) throw RuntimeError("Cannot close a running event loop");
+  if (running_ || in_run_host_) throw RuntimeError("Cannot close a running event loop");
   if (closed()) return;
   if (debug() && facade) logger().debug("Close {}", to_string(*facade));
   attended_ = true;  // what destructors queue from here on is dropped
@@ -324,6 +417,9 @@ void LoopCore::close() {
   drop_everything();
   foreign_->close();
   drop_everything();
+  context_work_.reset();
+  strand_.reset();
+  if (guests_) std::exchange(guests_, nullptr)->remove(*this);
   if (default_executor_) dismiss(std::move(default_executor_));
   set_closed();
   exception_handler = nullptr;
@@ -477,7 +573,7 @@ void LoopCore::default_exception_handler(const ExceptionContext& context) const 
 
 class LoopCore::SignalWatch : public std::enable_shared_from_this<SignalWatch> {
  public:
-  SignalWatch(LoopCore& core, int number) : core_(core), signals_(core.executor()) {
+  SignalWatch(LoopCore& core, int number) : core_(core), signals_(core.io_executor()) {
     boost::system::error_code error;
     signals_.add(number, error);
     if (error) throw RuntimeError("sig " + std::to_string(number) + " cannot be caught");
@@ -491,12 +587,13 @@ class LoopCore::SignalWatch : public std::enable_shared_from_this<SignalWatch> {
   }
   const HandleNode* callback() const noexcept { return callback_.get(); }
   void listen() {
-    signals_.async_wait([weak = weak_from_this()](const boost::system::error_code& error, int) {
+    const auto arrived = [weak = weak_from_this()](const boost::system::error_code& error, int) {
       const auto self = weak.lock();
       if (error || !self) return;
       self->arrived();
       self->listen();
-    });
+    };
+    core_.async_wait(signals_, arrived);
   }
 
  private:

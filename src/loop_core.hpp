@@ -2,7 +2,9 @@
 // The loop behind the facade: the scheduler, driven by Asio. Private to the library.
 #pragma once
 
+#include <asyncio/asio/host.hpp>
 #include <asyncio/event_loop.hpp>
+#include <boost/asio/bind_executor.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
@@ -66,11 +68,16 @@ class ForeignQueue : public std::enable_shared_from_this<ForeignQueue> {
   bool posted_ = false;  // a drain is on its way
 };
 
+/// How an owned loop and a guest are driven. An owned one makes its passes in run_forever, and asks
+/// the kernel in between. A guest makes them in a handler, the pump, which is posted when something
+/// is queued while none is posted; what it shares with the host are turns. Several threads may run
+/// the host's context: then the pump and all handlers of Asio run on a strand.
 class LoopCore final : public Scheduler {
  public:
   using Executor = boost::asio::io_context::executor_type;
 
-  LoopCore(LoopOptions options, boost::asio::io_context* host);
+  explicit LoopCore(LoopOptions options);
+  LoopCore(LoopOptions options, const Host& host);
   ~LoopCore() override;
 
   // -- running
@@ -87,7 +94,26 @@ class LoopCore final : public Scheduler {
   // -- for transports and servers
 
   boost::asio::io_context& context() noexcept { return *context_; }
-  Executor executor() noexcept { return context_->get_executor(); }
+  /// For objects of Asio. Their handlers do not run in the loop's thread by themselves: see
+  /// async_wait.
+  Executor io_executor() noexcept { return context_->get_executor(); }
+  /// In the loop's thread.
+  boost::asio::any_io_executor executor() const;
+  /// object.async_wait(what, handler), or without `what`; the handler comes in the loop's thread.
+  template <class Object, class What, class Handler>
+  void async_wait(Object& object, What what, Handler handler) {
+    if (strand_)
+      object.async_wait(what, boost::asio::bind_executor(*strand_, std::move(handler)));
+    else
+      object.async_wait(what, std::move(handler));
+  }
+  template <class Object, class Handler>
+  void async_wait(Object& object, Handler handler) {
+    if (strand_)
+      object.async_wait(boost::asio::bind_executor(*strand_, std::move(handler)));
+    else
+      object.async_wait(std::move(handler));
+  }
   /// See in_loop_thread.
   bool in_thread() const noexcept;
   /// Where every connection reads into; the data is consumed before the next one reads.
@@ -113,10 +139,12 @@ class LoopCore final : public Scheduler {
   Coroutine<> shutdown_default_executor(std::optional<Duration> timeout);
   /// A host's context must not run out of work while another thread is at work for this loop.
   void thread_work_begins() noexcept {
-    if (thread_work_++ == 0) context_work_.emplace(executor());
+    ++thread_work_;
+    hold_context();
   }
   void thread_work_ends() noexcept {
-    if (--thread_work_ == 0) context_work_.reset();
+    --thread_work_;
+    hold_context();
   }
   /// What other threads may still queue.
   Links arrivals;
@@ -143,22 +171,37 @@ class LoopCore final : public Scheduler {
   friend class Resource;
   friend class ForeignQueue;
   class Running;
+  class Guests;
+
+  LoopCore(LoopOptions options, std::unique_ptr<boost::asio::io_context> context);
+  LoopCore(LoopOptions options, boost::asio::io_context& context);
   class SignalWatch;
 
   void attend() noexcept override;
   void earliest_timer_changed() noexcept override;
+  void run_owned();
+  void run_host();
+  void wait_as_host();
+  template <class Handler>
+  void post(Handler handler);
+  void hold_context() noexcept;
   void poll();
   /// May one more pass follow so many, the first of which came at `begin`, without a poll?
   bool within_budget(unsigned passes, TimePoint begin) const noexcept;
   void wait(Duration time);
   void pump();
+  void rest();
   void arm_timer();
   void abandon_tasks() noexcept;
   void drop_everything() noexcept;
 
   std::unique_ptr<boost::asio::io_context> owned_context_;  // null in a guest
   boost::asio::io_context* context_;
+  std::optional<Host::Strand> strand_;  // none: one thread at a time runs the context
+  Guests* guests_ = nullptr;            // of the same context; null if owned, or closed
   const bool exact_timers_;
+  bool pass_begun_ = false;  // a guest's pass that waits
+  bool in_run_host_ = false;
   unsigned passes_since_poll_ = 0;
   TimePoint last_poll_;
   std::shared_ptr<ForeignQueue> foreign_;

@@ -38,7 +38,7 @@ bool out_of_resources(int error) {
 class ServerState::Listener final : public ReadyNode {
  public:
   Listener(ServerState& server, Socket socket)
-      : server_(server), view_(socket), acceptor_(std::in_place, server.loop_->executor()) {
+      : server_(server), view_(socket), acceptor_(std::in_place, server.loop_->io_executor()) {
     server.loop_->descriptor_taken_over(socket.fileno());
     boost::system::error_code error;
     acceptor_->assign({socket.family(), socket.proto()}, socket.fileno(), error);
@@ -78,7 +78,7 @@ class ServerState::Listener final : public ReadyNode {
   void drop() noexcept override { server_.release(); }
 
   void wait() {
-    acceptor_->async_wait(boost::asio::socket_base::wait_read,
+    server_.loop_->async_wait(*acceptor_, boost::asio::socket_base::wait_read,
                           [this, server = Ref<ServerState>(&server_)](const auto&) mutable {
                             if (server->closed_) return;
                             server->loop_->push_io(*this);

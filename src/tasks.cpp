@@ -23,7 +23,9 @@ std::uint64_t next_task_number() noexcept {
 
 TaskBase::TaskBase(FutureBase& future, const TaskOptions& options)
     : future_(future),
-      context_(options.context ? options.context->state() : capture_context()) {
+      context_(options.context ? options.context->state() : capture_context()),
+      log_destroy_pending_(!options.daemon),
+      daemon_(options.daemon) {
   if (options.name.data())
     set_name(options.name);
   else
@@ -39,6 +41,7 @@ void TaskBase::start(bool eager) {
   Scheduler& loop = scheduler();
   future_.add_ref();  // the loop keeps it until it is done
   link_before(loop.tasks);
+  if (!daemon_) ++loop.live_tasks;
   if (eager && loop.running()) {
     resume();
   } else {
@@ -132,6 +135,7 @@ void TaskBase::fail(std::exception_ptr error) {
 // The loop lets go of the task. Whoever called holds a reference.
 void TaskBase::end() noexcept {
   unlink();
+  if (!daemon_) --scheduler().live_tasks;
   future_.release();
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <asyncio/asio/async_run.hpp>
+#include <asyncio/asio/host.hpp>
 #include <asyncio/asio/stream.hpp>
 #include <asyncio/asio/use_awaitable.hpp>
 #include <asyncio/event_loop.hpp>

@@ -39,7 +39,8 @@ class Runner;
 
 namespace detail {
 class LoopCore;
-}
+struct Host;
+}  // namespace detail
 
 enum class Clock {
   steady,       ///< the system's monotonic clock
@@ -51,23 +52,35 @@ struct LoopOptions {
   /// Python wakes for timers at whole milliseconds, up to one late (rule 5), which is also much
   /// cheaper. True: as exactly as the system can.
   bool exact_timers = false;
+  /// Of a guest: at any time at most one thread runs the host's context. Then it needs no strand.
+  bool single_threaded = false;
 };
 static_assert(detail::require_inline_options<LoopOptions>());
 
 /// Runs callbacks, tasks and I/O, one at a time, in passes that follow CPython's.
 ///
 /// A loop owns its io_context, or is a guest of one that exists. It is one logical thread: only
-/// call_soon_threadsafe and run_coroutine_threadsafe may be called from another thread.
+/// call_soon_threadsafe, run_coroutine_threadsafe and async_run may be called from another one.
+///
+/// A guest runs when its host's context does, in run(), run_for(), poll() or run_one(), by one
+/// thread or by several: all that belongs to the loop runs on one strand, where the host may run
+/// handlers of his own that use the loop. As long as there is a task that is not done, and no
+/// daemon, or something that the loop waits for, there is work for the context; an idle loop does
+/// not keep run() from returning. Several loops may share a context.
 ///
 /// close(), or the destructor, releases everything: tasks still pending are reported and their
 /// frames destroyed without running, connections are closed without a word to their protocols,
-/// child processes are killed. Python: asyncio.EventLoop.
+/// child processes are killed. When a guest's context is destroyed first, the loop is closed then.
+/// Python: asyncio.EventLoop.
 class EventLoop {
  public:
   EventLoop() : EventLoop(LoopOptions{}) {}
   explicit EventLoop(LoopOptions options);
-  /// A guest: lives on the caller's io_context, which must outlive it.
+  /// A guest of the caller's io_context, on a strand of its own.
   explicit EventLoop(boost::asio::io_context& context, LoopOptions options = {});
+  /// A guest on the caller's strand of an io_context. Needs <asyncio/asio.hpp>.
+  template <class Executor>
+  explicit EventLoop(const boost::asio::strand<Executor>& strand, LoopOptions options = {});
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
   ~EventLoop();
@@ -76,6 +89,10 @@ class EventLoop {
 
   /// Runs until stop(). RuntimeError if the loop is closed or running, or if another loop runs in
   /// this thread (rule 15). SystemExit and KeyboardInterrupt of a callback or task leave it.
+  ///
+  /// A guest's runs the host's context with all its handlers, in this thread, and is for the time
+  /// before and after the host does it: no other thread may run the context meanwhile. From other
+  /// threads there are run_coroutine_threadsafe and async_run.
   void run_forever();
   /// Runs until the awaitable is done; its value, or what it threw. A coroutine becomes a task.
   /// RuntimeError "Event loop stopped before Future completed." if stop() came first.
@@ -93,11 +110,12 @@ class EventLoop {
       return future.result();
   }
   /// Ends run_forever after the pass that runs now; before run_forever: after its first pass
-  /// (rules 17, 18).
+  /// (rules 17, 18). The host's run() is not ended by it.
   void stop() noexcept { scheduler().stop(); }
   bool is_running() const noexcept { return scheduler().running(); }
   bool is_closed() const noexcept { return scheduler().closed(); }
   /// Releases everything. RuntimeError "Cannot close a running event loop"; idempotent (rule 20).
+  /// A guest is closed by a handler on its strand, or while no thread runs the context.
   /// Does not wait for work that the default executor was given: that is still done, its results
   /// are dropped, and the end of the process waits for it.
   void close();
@@ -604,6 +622,7 @@ class EventLoop {
   detail::LoopCore& core() const noexcept;
 
  private:
+  EventLoop(const detail::Host& host, LoopOptions options);
   template <class Factory>
   using protocol_of = typename std::invoke_result_t<Factory&>::element_type;
   template <class T>

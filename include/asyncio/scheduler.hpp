@@ -164,7 +164,10 @@ class Scheduler {
   }
   bool virtual_time() const noexcept { return virtual_; }
   /// Virtual time only: waits by moving the clock.
-  void advance(Duration by) noexcept { virtual_now_ += by.nanoseconds(); }
+  void advance(Duration by) noexcept {
+    virtual_now_ += by.nanoseconds();
+    if (!attended_) attend();
+  }
 
   // -- passes, for the loop that drives them
 
@@ -177,7 +180,10 @@ class Scheduler {
   bool has_ready() const noexcept { return !ready_.empty() || !io_ready_.empty(); }
   void run_pass();
   std::uint64_t passes() const noexcept { return passes_; }
-  void stop() noexcept { stopping_ = true; }
+  void stop() noexcept {
+    stopping_ = true;
+    if (!attended_) attend();
+  }
   bool stopping() const noexcept { return stopping_; }
 
   // -- debug mode (surface A17)
@@ -209,6 +215,7 @@ class Scheduler {
   EventLoop* facade = nullptr;       // null once the EventLoop is destroyed
   TaskBase* current_task = nullptr;  // the one whose step runs
   Links tasks;     // those that are not done, in the order in which they were made
+  std::size_t live_tasks = 0;  // those of them that are no daemons
   Links watchers;  // those that keep themselves; see Watcher
   Pool pool;
 

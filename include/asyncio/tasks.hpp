@@ -21,6 +21,9 @@ struct TaskOptions {
   std::string_view name{};            ///< default: "Task-N", N counted over the whole process
   const Context* context = nullptr;   ///< null: a copy of the current one
   std::optional<bool> eager_start{};  ///< run the first step inside create_task (rule 51)
+  /// Does not keep the context of a guest's host from running out of work, and is destroyed with
+  /// its loop without a report. As Python's daemon threads.
+  bool daemon = false;
   std::source_location where = std::source_location::current();  ///< for debug mode
 };
 static_assert(detail::require_inline_options<TaskOptions>());
@@ -126,7 +129,8 @@ class TaskBase : public ReadyNode, private Links {
   bool stepping_ = false;           // the coroutine runs, and has not suspended yet
   bool must_cancel_ = false;        // CancelledError is to be thrown at the next step
   bool started_ : 1 = false;
-  bool log_destroy_pending_ : 1 = true;
+  bool log_destroy_pending_ : 1;
+  bool daemon_ : 1;
   bool in_cancel_ : 1 = false;      // asks what it waits for to be cancelled
 };
 

@@ -70,7 +70,7 @@ PipeTransport::PipeTransport(LoopCore& core, FileDescriptor pipe, const char* no
   kind_ = status.st_mode & S_IFMT;
   if (kind_ != S_IFIFO && kind_ != S_IFSOCK && kind_ != S_IFCHR) throw ValueError(not_a_pipe);
   core.descriptor_taken_over(number_);
-  descriptor_.emplace(core.executor());
+  descriptor_.emplace(core.io_executor());
   boost::system::error_code error;
   descriptor_->assign(number_, error);
   if (error) throw_os_error(error);
@@ -231,7 +231,7 @@ void ReadPipeTransport::read_soon() {
 
 void ReadPipeTransport::wait_readable() {
   if (std::exchange(waits_, true)) return;
-  descriptor_->async_wait(boost::asio::posix::descriptor_base::wait_read,
+  loop_->async_wait(*descriptor_, boost::asio::posix::descriptor_base::wait_read,
                           WaitHandler<ReadPipeTransport, &ReadPipeTransport::readable>(*this));
 }
 
@@ -388,7 +388,7 @@ void WritePipeTransport::maybe_pause() {
 
 void WritePipeTransport::wait_writable() {
   if (std::exchange(waits_writable_, true)) return;
-  descriptor_->async_wait(boost::asio::posix::descriptor_base::wait_write,
+  loop_->async_wait(*descriptor_, boost::asio::posix::descriptor_base::wait_write,
                           WaitHandler<WritePipeTransport, &WritePipeTransport::writable>(*this));
 }
 
@@ -442,7 +442,7 @@ void WritePipeTransport::write_failed(int error) {
 void WritePipeTransport::wait_for_hang_up() {
   if (closing_ && buffer_.empty()) return;
   if (std::exchange(waits_for_hang_up_, true)) return;
-  descriptor_->async_wait(boost::asio::posix::descriptor_base::wait_read,
+  loop_->async_wait(*descriptor_, boost::asio::posix::descriptor_base::wait_read,
                           WaitHandler<WritePipeTransport, &WritePipeTransport::hung_up>(*this));
 }
 

@@ -173,7 +173,7 @@ class SocketTransport : public Kind::Interface,
 template <class Kind>
 SocketTransport<Kind>::SocketTransport(LoopCore& core, Socket socket, Address peer)
     : loop_(&core),
-      socket_(std::in_place, core.executor()),
+      socket_(std::in_place, core.io_executor()),
       view_(socket),
       peername_(std::move(peer)),
       context_(capture_context()) {
@@ -306,7 +306,7 @@ void SocketTransport<Kind>::start_reading() {
 template <class Kind>
 void SocketTransport<Kind>::wait_readable() {
   if (std::exchange(waits_readable_, true)) return;
-  socket_->async_wait(boost::asio::socket_base::wait_read,
+  loop_->async_wait(*socket_, boost::asio::socket_base::wait_read,
                       WaitHandler<SocketTransport, &SocketTransport::readable>(*this));
 }
 
@@ -378,7 +378,7 @@ bool SocketTransport<Kind>::drop_write() {
 template <class Kind>
 void SocketTransport<Kind>::wait_writable() {
   if (std::exchange(waits_writable_, true)) return;
-  socket_->async_wait(boost::asio::socket_base::wait_write,
+  loop_->async_wait(*socket_, boost::asio::socket_base::wait_write,
                       WaitHandler<SocketTransport, &SocketTransport::writable>(*this));
 }
 
