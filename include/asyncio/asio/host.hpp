@@ -3,6 +3,7 @@
 #pragma once
 
 #include <asyncio/event_loop.hpp>
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/strand.hpp>
 #include <optional>
