@@ -236,7 +236,7 @@ void LoopCore::check_runnable() const {
 void LoopCore::run_forever() {
   check_runnable();
   struct End {
-    ~End() { core.stopping_ = core.in_run_host_ = false; }
+    ~End() { core.stopping_ = core.in_run_host_ = core.pass_begun_ = false; }
     LoopCore& core;
   } const end{*this};
   if (owned_context_)
@@ -315,7 +315,7 @@ bool in_loop_thread(const Scheduler& loop) noexcept {
 // The pump does the work of run_forever; what is different is who runs the context.
 void LoopCore::run_host() {
   in_run_host_ = true;
-  if (!attended_) attend();  // one pass comes in any case
+  if (!attended_) begin_waiting();
   const auto work = boost::asio::make_work_guard(*context_);
   context_->restart();
   do {
@@ -340,7 +340,7 @@ void LoopCore::attend() noexcept {
 }
 
 void LoopCore::earliest_timer_changed() noexcept {
-  if (!attended_) attend();
+  if (!attended_) arm_timer();
 }
 
 void LoopCore::pump() {
@@ -360,10 +360,14 @@ void LoopCore::pump() {
       return;
     }
   } while (has_ready() && within_budget(++passes, begin));
-  if (has_ready()) return;
-  // The next pass begins before it waits, as in run_forever.
+  if (!has_ready()) begin_waiting();
+}
+
+/// As in run_forever, a pass begins before it waits.
+void LoopCore::begin_waiting() {
+  if (std::exchange(pass_begun_, true)) return;
   begin_pass();
-  pass_begun_ = true;
+  if (!attended_) arm_timer();
 }
 
 void LoopCore::rest() {

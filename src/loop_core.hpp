@@ -182,6 +182,7 @@ class LoopCore final : public Scheduler {
   void run_owned();
   void run_host();
   void wait_as_host();
+  void begin_waiting();
   template <class Handler>
   void post(Handler handler);
   void hold_context() noexcept;

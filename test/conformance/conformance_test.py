@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: BSL-1.0
 """Runs the scenarios of the folder `corpus` and compares each trace, line by line, with CPython's.
 
-    conformance_test.py [AREA...]
+    conformance_test.py [--guest] [AREA...]
 
 ASYNCIO_BIN names the directory of scenario_runner. An AREA is what stands before the dot in the
 names of scenarios: `lock`, or `gen-locks` for the random ones. Without any, the areas listed in
-supported.txt are run.
+supported.txt are run. With --guest the loops are guests of an io_context.
 """
 import collections
 import difflib
@@ -20,6 +20,7 @@ import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 RUNNER = pathlib.Path(os.environ.get("ASYNCIO_BIN", "build/release/bin")) / "scenario_runner"
+OPTIONS = [option for option in sys.argv[1:] if option.startswith("--")]
 PATIENCE = 120  # seconds for the scenarios of an area
 SHOWN = 10      # differences that are printed
 
@@ -81,7 +82,7 @@ def execute(scenarios):
     try:
         with open(handle, "w", encoding="utf-8") as file:
             file.write("\n".join(scenario.text for scenario in scenarios))
-        run = subprocess.run([str(RUNNER), path], timeout=PATIENCE, stdout=subprocess.PIPE,
+        run = subprocess.run([str(RUNNER), path, *OPTIONS], timeout=PATIENCE, stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE)
         trouble = None
         if run.returncode or run.stderr:
@@ -149,4 +150,4 @@ def main(wanted):
 
 
 if __name__ == "__main__":
-    sys.exit(not main(sys.argv[1:]))
+    sys.exit(not main([word for word in sys.argv[1:] if word not in OPTIONS]))

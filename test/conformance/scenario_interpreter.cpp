@@ -231,7 +231,9 @@ void Interpreter::use_loop(EventLoop& loop) {
 }
 
 std::unique_ptr<EventLoop> Interpreter::new_loop() {
-  auto loop = std::make_unique<EventLoop>(LoopOptions{.clock = Clock::virtual_time});
+  constexpr LoopOptions options{.clock = Clock::virtual_time};
+  auto loop = host_ ? std::make_unique<EventLoop>(*host_, options)
+                    : std::make_unique<EventLoop>(options);
   loop->set_observer(this);
   loop->set_exception_handler(
       [this](EventLoop&, const ExceptionContext& context) { loop_exception(context); });
@@ -251,7 +253,8 @@ void Interpreter::set_eager(bool eager) {
 
 // -- the script
 
-Interpreter::Interpreter(const Step& scenario) : scenario_(scenario), own_loop_(new_loop()) {}
+Interpreter::Interpreter(const Step& scenario, boost::asio::io_context* host)
+    : scenario_(scenario), host_(host), own_loop_(new_loop()) {}
 
 Interpreter::~Interpreter() {
   closed_ = true;

@@ -5,6 +5,7 @@
 // or schedules is the library's: the interpreter has no queue and no order of its own.
 #pragma once
 
+#include <boost/asio/io_context.hpp>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <functional>
@@ -51,7 +52,8 @@ class Callback {
 
 class Interpreter : private asyncio::LoopObserver {
  public:
-  explicit Interpreter(const Step& scenario);
+  /// With a context its loops are guests of that.
+  explicit Interpreter(const Step& scenario, boost::asio::io_context* host = nullptr);
   /// Releases everything, without running any more of the scenario.
   ~Interpreter() override;
 
@@ -138,6 +140,7 @@ class Interpreter : private asyncio::LoopObserver {
   void drive(Frame& frame, const Step& step, const std::string& path);
 
   const Step& scenario_;
+  boost::asio::io_context* const host_;  // null: loops own theirs
   std::map<std::string, Value, std::less<>> globals_;
   std::map<const void*, std::string> labels_;
   List labelled_;  // kept alive: an address stands for one object

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
-// scenario_runner FILE... [--only NAME]
-// Runs every scenario of the files, or the one of that name, and prints their traces.
+// scenario_runner FILE... [--only NAME] [--guest]
+// Runs every scenario of the files, or the one of that name, and prints their traces. With --guest
+// the loops are guests, on strands of an io_context, whose handlers run one by one.
+#include <boost/asio/io_context.hpp>
 #include <boost/json/parser.hpp>
 #include <boost/json/value.hpp>
 #include <cstdio>
@@ -53,11 +55,12 @@ std::string_view find_unsupported(const json::value& part) {
   return missing;
 }
 
-std::string trace_of(const json::value& given) {
+std::string trace_of(const json::value& given, bool guest) {
   if (const std::string_view op = find_unsupported(given); !op.empty())
     return "unsupported: " + std::string(op) + '\n';
   const auto run = [&] {
-    scenario::Interpreter interpreter(given.as_object());
+    boost::asio::io_context host;
+    scenario::Interpreter interpreter(given.as_object(), guest ? &host : nullptr);
     return interpreter.run();
   };
   // What a script does to context variables stays in its own context.
@@ -69,14 +72,17 @@ std::string trace_of(const json::value& given) {
 int main(int argc, char* argv[]) {
   std::vector<std::string> files;
   std::string_view only;
+  bool guest = false;
   for (int i = 1; i != argc; ++i) {
     if (argv[i] == std::string_view("--only") && i + 1 != argc)
       only = argv[++i];
+    else if (argv[i] == std::string_view("--guest"))
+      guest = true;
     else
       files.push_back(argv[i]);
   }
   if (files.empty()) {
-    std::fputs("usage: scenario_runner FILE... [--only NAME]\n", stderr);
+    std::fputs("usage: scenario_runner FILE... [--only NAME] [--guest]\n", stderr);
     return 2;
   }
   // Errors that nobody retrieved are no part of a trace.
@@ -86,7 +92,7 @@ int main(int argc, char* argv[]) {
       const std::string_view name = given.at("name").as_string();
       if (!only.empty() && name != only) continue;
       std::printf("# %.*s\n%s", static_cast<int>(name.size()), name.data(),
-                  trace_of(given).c_str());
+                  trace_of(given, guest).c_str());
       std::fflush(stdout);
     }
   }
