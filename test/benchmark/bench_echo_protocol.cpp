@@ -2,21 +2,8 @@
 // Echo server, Protocol: bench_echo_protocol PORT. Prints READY and echoes until it is killed.
 #include <cstdio>
 #include <cstdlib>
-#include <memory>
-#include <utility>
 
-#include <asyncio/asyncio.hpp>
-
-class Echo : public asyncio::Protocol {
- public:
-  void connection_made(std::shared_ptr<asyncio::Transport> transport) override {
-    transport_ = std::move(transport);
-  }
-  void data_received(asyncio::BytesView data) override { transport_->write(data); }
-
- private:
-  std::shared_ptr<asyncio::Transport> transport_;
-};
+#include "echo_protocol.hpp"
 
 int main(int argc, char** argv) {
   if (argc != 2) {

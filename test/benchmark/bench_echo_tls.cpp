@@ -14,19 +14,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <asyncio/asyncio.hpp>
 #include <asyncio/ssl.hpp>
 
-class Echo : public asyncio::Protocol {
- public:
-  void connection_made(std::shared_ptr<asyncio::Transport> transport) override {
-    transport_ = std::move(transport);
-  }
-  void data_received(asyncio::BytesView data) override { transport_->write(data); }
-
- private:
-  std::shared_ptr<asyncio::Transport> transport_;
-};
+#include "echo_protocol.hpp"
 
 /// A key and a certificate for localhost that it has signed itself, good for a day.
 void use_new_certificate(const asyncio::SSLContext& context) {
