@@ -185,7 +185,9 @@ boost::asio::any_io_executor LoopCore::executor() const {
 }
 
 template <class Handler>
-void LoopCore::post(Handler handler) {
+void LoopCore::post(Handler handler, [[maybe_unused]] const std::source_location& where) {
+  BOOST_ASIO_HANDLER_LOCATION(
+      (where.file_name(), static_cast<int>(where.line()), where.function_name()));
   if (strand_)
     boost::asio::post(*strand_, std::move(handler));
   else

@@ -5,6 +5,7 @@
 #include <asyncio/asio/host.hpp>
 #include <asyncio/event_loop.hpp>
 #include <boost/asio/bind_executor.hpp>
+#include <boost/asio/detail/handler_tracking.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
@@ -14,6 +15,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <source_location>
 #include <span>
 
 namespace asyncio::inline v1::detail {
@@ -101,14 +103,22 @@ class LoopCore final : public Scheduler {
   boost::asio::any_io_executor executor() const;
   /// object.async_wait(what, handler), or without `what`; the handler comes in the loop's thread.
   template <class Object, class What, class Handler>
-  void async_wait(Object& object, What what, Handler handler) {
+  void async_wait(Object& object, What what, Handler handler,
+                  [[maybe_unused]] const std::source_location& where =
+                      std::source_location::current()) {
+    BOOST_ASIO_HANDLER_LOCATION(
+        (where.file_name(), static_cast<int>(where.line()), where.function_name()));
     if (strand_)
       object.async_wait(what, boost::asio::bind_executor(*strand_, std::move(handler)));
     else
       object.async_wait(what, std::move(handler));
   }
   template <class Object, class Handler>
-  void async_wait(Object& object, Handler handler) {
+  void async_wait(Object& object, Handler handler,
+                  [[maybe_unused]] const std::source_location& where =
+                      std::source_location::current()) {
+    BOOST_ASIO_HANDLER_LOCATION(
+        (where.file_name(), static_cast<int>(where.line()), where.function_name()));
     if (strand_)
       object.async_wait(boost::asio::bind_executor(*strand_, std::move(handler)));
     else
@@ -184,7 +194,8 @@ class LoopCore final : public Scheduler {
   void wait_as_host();
   void begin_waiting();
   template <class Handler>
-  void post(Handler handler);
+  void post(Handler handler,
+            const std::source_location& where = std::source_location::current());
   void hold_context() noexcept;
   void poll();
   /// May one more pass follow so many, the first of which came at `begin`, without a poll?
