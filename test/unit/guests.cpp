@@ -135,6 +135,15 @@ BOOST_AUTO_TEST_CASE(a_timer_a_server_and_work_in_a_thread_are_work_for_the_cont
   server.close();
 }
 
+BOOST_AUTO_TEST_CASE(a_batch_costs_the_context_one_handler) {
+  asio::io_context io;
+  EventLoop loop(io);
+  int ran = 0;
+  for (int i = 0; i < 1000; ++i) loop.call_soon([&] { ++ran; });
+  BOOST_TEST(io.poll() == 1u);
+  BOOST_TEST(ran == 1000);
+}
+
 BOOST_AUTO_TEST_CASE(two_guests_share_a_context) {
   asio::io_context io;
   EventLoop first(io);
