@@ -26,10 +26,9 @@ OVER_TLS = _protocol_compare.SCENARIOS.with_name("protocols_tls")
 EMPTY = "a high-water mark of 0 pauses when something waits; in Python also when nothing does"
 UNLIKE_PYTHON = {
     "buffered_protocol_empty_buffer": "an empty get_buffer() is a RuntimeError, as over TCP; in "
-                                      "Python it is the end of the stream",
+                                      "Python the end of the stream, and then an SSLError",
     "close_in_data_received": "is_reading() is false after close(), as over TCP",
-    "server_close_twice": "abort() works after close() was called twice, as over TCP; in Python it "
-                          "does nothing then",
+    "server_close_twice": "abort() works after a second close(), as over TCP",
     "write_buffer_limits": EMPTY,
     "zero_high_water_mark": EMPTY,
 }

@@ -69,8 +69,7 @@ struct Wired : OnLoop, Wires {
 
 /// One end of a stream without sockets.
 struct StreamEnd {
-  StreamEnd(Loop& loop, bool server_side)
-      : reader(loop), wire(std::make_shared<WireEnd>(loop)) {
+  StreamEnd(Loop& loop, bool server_side) : reader(loop), wire(std::make_shared<WireEnd>(loop)) {
     ClientConnected connected;
     if (server_side) connected = [this](StreamReader, StreamWriter made) { writer.emplace(made); };
     protocol = std::make_shared<StreamReaderProtocol>(loop, reader, connected);

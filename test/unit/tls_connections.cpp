@@ -76,9 +76,6 @@ int port_of(const Server& server) { return server.sockets()[0].getsockname().por
 
 const std::string met = "hello, made eof lost None";
 
-const std::string truncated =
-    "SSLEOFError(8, '[SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred in violation of protocol')";
-
 /// Ends the stream of its socket, without a word of TLS.
 void cut_off(const BaseTransport& transport) {
   ::shutdown(transport.get_extra_info(asyncio::socket).fileno(), SHUT_WR);
@@ -107,11 +104,10 @@ struct CutOff : Contexts {
   /// What the stream of the other end was told.
   std::string stream(bool of_server) { return loop.run_until_complete(stream_of(of_server)); }
 
-  Coroutine<std::string> protocol_of(bool server_side) {
+  Coroutine<std::string> protocol_of(bool of_server) {
     std::shared_ptr<Visitor> accepted;
     const auto accept = [&] { return accepted = std::make_shared<Visitor>(); };
-    const Server server =
-        co_await loop.create_server(accept, "127.0.0.1", 0, {.ssl = &servers});
+    const Server server = co_await loop.create_server(accept, "127.0.0.1", 0, {.ssl = &servers});
     const auto connection =
         co_await loop.create_connection<Visitor>("127.0.0.1", port_of(server), {.ssl = &clients});
     const std::shared_ptr<Visitor> connected = connection.second;
@@ -119,18 +115,18 @@ struct CutOff : Contexts {
     co_await accepted->answered;
     accepted->transport->write("hello");
     co_await connected->answered;
-    const Visitor& other = server_side ? *accepted : *connected;
-    cut_off(*(server_side ? connected : accepted)->transport);
+    const Visitor& other = of_server ? *accepted : *connected;
+    cut_off(*(of_server ? connected : accepted)->transport);
     co_await other.lost;
     server.close();
     co_await server.wait_closed();
     co_return other.data + ", " + other.log;
   }
 
-  Coroutine<std::string> stream_of(bool server_side) {
+  Coroutine<std::string> stream_of(bool of_server) {
     const Future<std::string> told;
     const auto serve = [&](StreamReader reader, StreamWriter writer) -> Coroutine<> {
-      if (server_side) {
+      if (of_server) {
         const std::string end = co_await speak_and_listen(reader, writer);
         told.set_result(end);
       } else {
@@ -140,7 +136,7 @@ struct CutOff : Contexts {
     const Server server = co_await start_server(serve, "127.0.0.1", 0, {.ssl = &servers});
     auto [reader, writer] =
         co_await open_connection("127.0.0.1", port_of(server), {.ssl = &clients});
-    if (server_side) {
+    if (of_server) {
       co_await listen_and_cut_off(reader, writer);
     } else {
       const std::string end = co_await speak_and_listen(reader, writer);
