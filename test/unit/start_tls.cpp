@@ -395,9 +395,9 @@ BOOST_AUTO_TEST_CASE(st22_a_certificate_that_is_not_for_the_host_fails_the_upgra
 BOOST_AUTO_TEST_CASE(st22_cancelled_anywhere_the_connection_is_as_before_or_closed) {
   for (const bool server_side : {false, true}) {
     BOOST_TEST_CONTEXT((server_side ? "the server" : "the client")) {
-      const auto points = cancel_everywhere(
-          [=](Loop& loop) { return upgrade_one(loop, server_side); },
-          [](Loop& loop) { loop.pass(); });
+      const auto points =
+          cancel_everywhere([=](Loop& loop) { return upgrade_one(loop, server_side); },
+                            [](Loop& loop) { loop.pass(); });
       BOOST_TEST(points > 6u);
     }
   }
