@@ -5,6 +5,7 @@
 #include <array>
 #include <asyncio/constants.hpp>
 #include <asyncio/exceptions.hpp>
+#include <cstdio>
 #include <utility>
 
 #include "transport_support.hpp"
@@ -16,6 +17,12 @@ namespace {
 std::optional<std::string_view> name_to_check(const TlsRequest& request) {
   if (request.server_side || request.server_hostname.empty()) return std::nullopt;
   return request.server_hostname;
+}
+
+std::string in_milliseconds(Duration time) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.1f", time.seconds() * 1e3);
+  return text.data();
 }
 
 }  // namespace
@@ -92,7 +99,8 @@ void TlsTransport::connection_made(std::shared_ptr<Transport> lower) {
   if (closed_) return lower_->abort();
   if (loop_->debug()) transport_logger().debug("{} starts SSL handshake", repr());
   state_ = State::handshake;
-  timer_ = loop_->call_at(loop_->time() + request_.handshake_timeout,
+  begun_ = loop_->time();
+  timer_ = loop_->call_at(begun_ + request_.handshake_timeout,
                           [self = shared_from_this()] { self->handshake_timed_out(); });
   do_handshake();
 }
@@ -178,6 +186,10 @@ void TlsTransport::do_handshake() {
 void TlsTransport::handshake_complete() {
   cancel_timer();
   state_ = State::wrapped;
+  if (loop_->debug()) {
+    const std::string milliseconds = in_milliseconds(loop_->time() - begun_);
+    transport_logger().debug("{}: SSL handshake took {} ms", repr(), milliseconds);
+  }
   do_write();
   if (!std::exchange(announced_, true)) {
     const std::shared_ptr<StreamProtocol> protocol = protocol_;

@@ -55,6 +55,10 @@ inline SSLContext client_context() {
 
 // -- what is written down
 
+/// The error of a connection that ends without close_notify.
+inline const std::string truncated =
+    "SSLEOFError(8, '[SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred in violation of protocol')";
+
 inline std::string noise(std::size_t size) {
   std::string text(size, '\0');
   std::minstd_rand random(1);
