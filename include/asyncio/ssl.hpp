@@ -281,8 +281,10 @@ class SSLObject {
   /// What this connection can be resumed from; none before the handshake. With TLS 1.3 good for
   /// that only when the client has read something.
   SSLSession session() const;
-  /// Resumes it if the server agrees. ValueError on the server's side, for a session of another
-  /// context, and after the handshake.
+  /// Resumes it if the server agrees. A server that resumes is not verified again: so a session
+  /// whose connection has not verified what this one is to, the same host's name included, is
+  /// ignored. ValueError on the server's side, for a session of another context, and after the
+  /// handshake.
   void set_session(const SSLSession& session) const;
   bool session_reused() const;
 

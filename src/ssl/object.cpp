@@ -72,6 +72,7 @@ void SSLObjectState::expect_host(const std::string& name) {
   bool accepted = true;
   if (!address) accepted = SSL_set_tlsext_host_name(native(), name.c_str()) == 1;
   if (accepted && context.check_hostname()) {
+    checked_host = name;
     accepted = address ? X509_VERIFY_PARAM_set1_ip(
                              verification, ASN1_STRING_get0_data(address.get()),
                              static_cast<std::size_t>(ASN1_STRING_length(address.get()))) == 1
@@ -80,10 +81,18 @@ void SSLObjectState::expect_host(const std::string& name) {
   if (!accepted) throw_openssl_error();
 }
 
-SSLSessionState::SSLSessionState(const ssl::SSLContext& from, const SSL_SESSION* session)
-    // What this copies is const since OpenSSL 3.2 only.
-    : context(from), session_(SSL_SESSION_dup(const_cast<SSL_SESSION*>(session))) {
+SSLSessionState::SSLSessionState(const SSLObjectState& connection, const SSL_SESSION* session)
+    : context(connection.context),
+      // What this copies is const since OpenSSL 3.2 only.
+      session_(SSL_SESSION_dup(const_cast<SSL_SESSION*>(session))),
+      verified_(connection.verifies()),
+      checked_host_(connection.checked_host) {
   if (!session_) throw_openssl_error();
+}
+
+bool SSLSessionState::proves_enough_for(const SSLObjectState& connection) const noexcept {
+  return (verified_ || !connection.verifies()) &&
+         (connection.checked_host.empty() || connection.checked_host == checked_host_);
 }
 
 }  // namespace detail
@@ -147,8 +156,7 @@ std::optional<std::string> SSLObject::server_hostname() const { return state_->s
 
 Certificate SSLObject::getpeercert() const {
   const X509* const certificate = peer_certificate(*state_);
-  const bool verified = (SSL_get_verify_mode(state_->native()) & SSL_VERIFY_PEER) != 0;
-  return certificate && verified ? detail::describe(certificate) : Certificate();
+  return certificate && state_->verifies() ? detail::describe(certificate) : Certificate();
 }
 
 Bytes SSLObject::getpeercert_der() const {
@@ -185,7 +193,7 @@ Bytes SSLObject::get_channel_binding(std::string_view type) const {
 SSLSession SSLObject::session() const {
   const SSL_SESSION* const current = SSL_get_session(state_->native());
   if (!current) return SSLSession();
-  return SSLSession(std::make_shared<detail::SSLSessionState>(state_->context, current));
+  return SSLSession(std::make_shared<detail::SSLSessionState>(*state_, current));
 }
 
 void SSLObject::set_session(const SSLSession& session) const {
@@ -196,8 +204,9 @@ void SSLObject::set_session(const SSLSession& session) const {
   if (SSL_is_init_finished(state_->native()) != 0) {
     throw ValueError("Cannot set session after handshake.");
   }
+  if (!session.state()->proves_enough_for(*state_)) return;
   // The connection gets a copy of its own, for it changes what it has.
-  const detail::SSLSessionState copy(state_->context, session.state()->native());
+  const detail::SSLSessionState copy(*state_, session.state()->native());
   if (SSL_set_session(state_->native(), copy.native()) != 1) detail::throw_openssl_error();
 }
 
@@ -221,7 +230,11 @@ void SSLObject::set_context(const SSLContext& context) const {
     throw SSLError("The session to resume was not verified by this SSLContext");
   }
   if (!SSL_set_SSL_CTX(ssl, wanted)) detail::throw_openssl_error();
-  SSL_set_verify(ssl, SSL_get_verify_mode(ssl) | wanted_mode, nullptr);
+  int mode = SSL_get_verify_mode(ssl) | wanted_mode;
+  // What one context leaves for later, another one may want now.
+  if ((wanted_mode & SSL_VERIFY_PEER) != 0 && !context.post_handshake_auth())
+    mode &= ~SSL_VERIFY_POST_HANDSHAKE;
+  SSL_set_verify(ssl, mode, nullptr);
   state_->context = context;
 }
 
