@@ -123,7 +123,7 @@ TlsEngine::Status TlsEngine::handshake() {
   begin();
   const int result = SSL_do_handshake(state_->native());
   if (result == 1) {
-    handshake_done_ = true;
+    state_->handshake_done = true;
     return Status::done;
   }
   Status status = Status::done;
@@ -191,6 +191,8 @@ TlsEngine::Status TlsEngine::shutdown() {
   if (failure_) std::rethrow_exception(failure_);
   return status;
 }
+
+bool TlsEngine::handshake_done() const noexcept { return state_->handshake_done; }
 
 bool TlsEngine::negotiating() const noexcept { return SSL_in_init(state_->native()) != 0; }
 

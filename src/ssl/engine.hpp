@@ -76,7 +76,7 @@ class TlsEngine {
   Status shutdown();
 
   /// For ever, once it was.
-  bool handshake_done() const noexcept { return handshake_done_; }
+  bool handshake_done() const noexcept;
   /// Before the handshake is done, and when the peer has begun something of that kind later (new
   /// keys, its certificate) and not ended it. Then write() waits, and shutdown() is an error.
   bool negotiating() const noexcept;
@@ -94,7 +94,6 @@ class TlsEngine {
   StreamBuffer kept_;
   BytesView lent_;  // behind what is kept
   bool at_eof_ = false;
-  bool handshake_done_ = false;
   std::size_t answers_ = 0;  // of the output: what read() made
   StreamBuffer output_{constants::ssl_kept_output};
   std::exception_ptr failure_;

@@ -116,7 +116,9 @@ std::optional<std::string> text_if_any(const char* text) {
 
 // Null if there is none.
 const X509* peer_certificate(const detail::SSLObjectState& state) {
-  if (SSL_is_init_finished(state.native()) == 0) throw ValueError("handshake not done yet");
+  if (!state.handshake_done) throw ValueError("handshake not done yet");
+  // A client that is asked for it later proves only in its next message that it has the key.
+  if (state.server_side && SSL_in_init(state.native()) != 0) return nullptr;
   return SSL_get0_peer_certificate(state.native());
 }
 
@@ -125,7 +127,7 @@ const X509* peer_certificate(const detail::SSLObjectState& state) {
 // ---- SSLObject --------------------------------------------------------------------------------
 
 std::optional<std::string> SSLObject::version() const {
-  if (SSL_is_init_finished(state_->native()) == 0) return std::nullopt;
+  if (!state_->handshake_done) return std::nullopt;
   return SSL_get_version(state_->native());
 }
 
@@ -201,7 +203,7 @@ void SSLObject::set_session(const SSLSession& session) const {
     throw ValueError("Session refers to a different SSLContext.");
   }
   if (state_->server_side) throw ValueError("Cannot set session for server-side SSLSocket.");
-  if (SSL_is_init_finished(state_->native()) != 0) {
+  if (state_->handshake_done) {
     throw ValueError("Cannot set session after handshake.");
   }
   if (!session.state()->proves_enough_for(*state_)) return;
@@ -220,6 +222,7 @@ void SSLObject::verify_client_post_handshake() const {
 SSLContext SSLObject::context() const { return state_->context; }
 
 void SSLObject::set_context(const SSLContext& context) const {
+  if (!context) throw TypeError("The value must be a SSLContext");
   SSL* const ssl = state_->native();
   SSL_CTX* const wanted = detail::native(context);
   if (wanted == SSL_get_SSL_CTX(ssl)) return;

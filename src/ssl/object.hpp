@@ -44,6 +44,7 @@ class SSLObjectState : public std::enable_shared_from_this<SSLObjectState> {
   const bool server_side;
   std::optional<std::string> server_hostname;
   std::string checked_host;  // the certificate is compared with this; empty: with none
+  bool handshake_done = false;
   /// What a callback threw through OpenSSL.
   std::exception_ptr thrown;
 

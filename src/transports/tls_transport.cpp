@@ -441,6 +441,7 @@ void TlsTransport::do_flush() {
 void TlsTransport::do_shutdown() {
   try {
     discard_data();
+    if (engine_.negotiating() && !lower_eof_) return send_output();
     const TlsEngine::Status status = engine_.shutdown();
     send_output();
     if (status == TlsEngine::Status::wants_input) return;

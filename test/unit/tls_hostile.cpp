@@ -36,12 +36,16 @@ SSLContext curious_context() {
   return with_later_certificate(context);
 }
 
-/// The server has asked for the client's certificate, and got the first message of the answer.
-struct HalfAnswered : Pair {
-  HalfAnswered() : Pair(std::make_shared<Plain>(), {}, client_with_certificate(), curious_context()) {
+/// The server has asked for the client's certificate.
+struct Asked : Pair {
+  Asked()
+      : Pair(std::make_shared<Plain>(), {}, client_with_certificate(), curious_context()) {
     connect();
     server.protocol->transport->get_extra_info(ssl_object).verify_client_post_handshake();
     server.tls->write("who are you?");
+  }
+  /// The client answers, and the first message of that comes to the server.
+  void half_answer() {
     client.wire->receive();
     BOOST_TEST_REQUIRE(client.wire->sent.size() > record_size());
     server.wire->receive(record_size());
@@ -53,6 +57,10 @@ struct HalfAnswered : Pair {
     return 5 + (static_cast<unsigned char>(sent.at(3)) << 8) +
            static_cast<unsigned char>(sent.at(4));
   }
+};
+
+struct HalfAnswered : Asked {
+  HalfAnswered() { half_answer(); }
 };
 
 void ask_for_keys(const detail::TlsTransport& transport) {
@@ -77,8 +85,27 @@ BOOST_FIXTURE_TEST_CASE(what_is_written_between_two_messages_of_the_peer_is_sent
 
 BOOST_FIXTURE_TEST_CASE(the_connection_is_known_between_two_messages_of_the_peer, HalfAnswered) {
   const auto transport = server.protocol->transport;
-  BOOST_TEST(bool(transport->get_extra_info(ssl_object)));
+  BOOST_TEST_REQUIRE(bool(transport->get_extra_info(ssl_object)));
+  BOOST_TEST(transport->get_extra_info(ssl_object).version().value() == "TLSv1.3");
   BOOST_TEST(transport->get_extra_info(asyncio::cipher).protocol == "TLSv1.3");
+}
+
+BOOST_FIXTURE_TEST_CASE(a_certificate_is_not_shown_before_the_peer_has_proved_it, HalfAnswered) {
+  const auto transport = server.protocol->transport;
+  BOOST_TEST(transport->get_extra_info(peercert).empty());
+  BOOST_TEST(transport->get_extra_info(ssl_object).getpeercert_der() == "");
+  settle();
+  BOOST_TEST(transport->get_extra_info(peercert).serialNumber == "C0FFEE02");
+}
+
+BOOST_FIXTURE_TEST_CASE(an_answer_that_comes_in_two_pieces_after_close_is_no_error, Asked) {
+  server.tls->close();
+  half_answer();
+  settle();
+  BOOST_TEST(client.protocol->log == "made eof lost None");
+  BOOST_TEST(server.protocol->log.starts_with("made eof"));
+  BOOST_TEST(server.wire->closed);
+  BOOST_TEST(!server.wire->error);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_close_between_two_messages_of_the_peer_sends_all_and_close_notify,

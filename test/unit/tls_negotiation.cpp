@@ -247,6 +247,16 @@ BOOST_AUTO_TEST_CASE(no_session_leads_around_the_verification_of_another_context
   }
 }
 
+BOOST_AUTO_TEST_CASE(no_context_is_nothing_to_switch_to) {
+  const ssl::SSLContext server = switching(server_context(), ssl::SSLContext());
+  Connection connection(client_context(), server);
+  BOOST_TEST(connection.handshake().second.starts_with("SSLError: "));
+  BOOST_CHECK_EXCEPTION(connection.server.engine.handshake(), ssl::SSLError,
+                        [](const ssl::SSLError& error) {
+                          return to_string(error.cause()) == "The value must be a SSLContext";
+                        });
+}
+
 BOOST_AUTO_TEST_CASE(a_callback_may_refuse_with_an_alert) {
   const ssl::SSLContext server = server_context();
   server.set_sni_callback(
