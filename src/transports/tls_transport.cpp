@@ -227,8 +227,8 @@ void TlsTransport::do_read() {
           else
             read_into_protocol();
           if (state_ == State::unwrapped) return;
-          do_write();
         }
+        do_write();
         control_reading();
       })) {
     send_output();  // the alert that tells the peer why

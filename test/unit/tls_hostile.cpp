@@ -83,6 +83,13 @@ BOOST_FIXTURE_TEST_CASE(what_is_written_between_two_messages_of_the_peer_is_sent
   BOOST_TEST(object.getpeercert().serialNumber == "C0FFEE02");
 }
 
+BOOST_FIXTURE_TEST_CASE(it_is_sent_too_when_the_program_does_not_read, HalfAnswered) {
+  server.tls->pause_reading();
+  server.tls->write("hello");
+  settle();
+  BOOST_TEST(client.protocol->data == "who are you?hello");
+}
+
 BOOST_FIXTURE_TEST_CASE(the_connection_is_known_between_two_messages_of_the_peer, HalfAnswered) {
   const auto transport = server.protocol->transport;
   BOOST_TEST_REQUIRE(bool(transport->get_extra_info(ssl_object)));
