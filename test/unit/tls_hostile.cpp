@@ -38,8 +38,7 @@ SSLContext curious_context() {
 
 /// The server has asked for the client's certificate.
 struct Asked : Pair {
-  Asked()
-      : Pair(std::make_shared<Plain>(), {}, client_with_certificate(), curious_context()) {
+  Asked() : Pair(std::make_shared<Plain>(), {}, client_with_certificate(), curious_context()) {
     connect();
     server.protocol->transport->get_extra_info(ssl_object).verify_client_post_handshake();
     server.tls->write("who are you?");
