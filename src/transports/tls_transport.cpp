@@ -239,10 +239,11 @@ void TlsTransport::do_read() {
           else
             read_into_protocol();
           if (state_ == State::unwrapped) return;
-          send_output();
         }
+        do_write();
         control_reading();
       })) {
+    send_output();  // the alert that tells the peer why
     fatal_error(thrown, "Fatal error on SSL protocol");
   }
 }
@@ -283,6 +284,7 @@ void TlsTransport::read_into_protocol() {
   const MutableBytes memory =
       buffered.get_buffer(static_cast<std::ptrdiff_t>(engine_.undecrypted()));
   if (memory.empty()) throw RuntimeError("get_buffer() returned an empty buffer");
+  if (closed_) return;
   std::size_t size = 0;
   TlsEngine::Status status = TlsEngine::Status::done;
   std::exception_ptr error;
@@ -314,6 +316,7 @@ void TlsTransport::discard_data() {
 
 /// The peer's close_notify was read.
 void TlsTransport::end_of_data() {
+  if (state_ == State::unwrapped) return;  // the program has aborted since
   call_eof_received();
   start_shutdown();
 }
@@ -381,7 +384,8 @@ void TlsTransport::writelines(std::span<const BytesView> lines) {
 
 void TlsTransport::write_eof() { throw NotImplementedError(); }
 
-/// What was written before the handshake was complete.
+/// What was written before the handshake was complete, or between two messages of a later one; and
+/// what there is for the peer besides.
 void TlsTransport::do_write() {
   std::array<BytesView, 1> first;
   while (backlog_.pieces(first) != 0) {
@@ -440,6 +444,8 @@ void TlsTransport::start_shutdown() {
 void TlsTransport::do_flush() {
   do_read();
   if (state_ != State::flushing || !closed_) return;
+  // The peer is not through with what it began, so nothing can be sent. What comes goes on here.
+  if (engine_.negotiating() && !lower_eof_) return;
   state_ = State::shutdown;
   do_shutdown();
 }
@@ -447,6 +453,7 @@ void TlsTransport::do_flush() {
 void TlsTransport::do_shutdown() {
   try {
     discard_data();
+    if (engine_.negotiating() && !lower_eof_) return send_output();
     const TlsEngine::Status status = engine_.shutdown();
     send_output();
     if (status == TlsEngine::Status::wants_input) return;

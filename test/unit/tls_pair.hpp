@@ -160,6 +160,7 @@ class WireEnd final : public Transport,
 
   /// What was written and has not come to the other end.
   std::string sent;
+  std::size_t written = 0;  // in all, what has come and what was lost included
   std::size_t high = 64 * 1024;
   bool automatic = false;  // all that can come does, in the next pass
   bool closed = false;     // by close() or force_close()
@@ -226,6 +227,7 @@ class WireEnd final : public Transport,
   void write(BytesView data) override {
     if (closed) return;
     sent += data.str();
+    written += data.size();
     wake_peer();
     if (sent.size() > high && !std::exchange(writing_paused_, true)) protocol_->pause_writing();
   }
