@@ -59,6 +59,9 @@ inline constexpr std::size_t ssl_write_size = 64 * 1024;
 // What a connection keeps of the memory for its ciphertext between writes: small messages need none
 // anew, and many idle connections little.
 inline constexpr std::size_t ssl_kept_output = 4 * 1024;
+// Bytes of answers that a peer may leave unread (to requests for new keys, 27 bytes each, or to
+// renegotiate): more than any honest one asks for, and little for a connection to hold.
+inline constexpr std::size_t ssl_most_answers = 64 * 1024;
 
 // ---- streams ----
 

@@ -264,7 +264,8 @@ class SSLObject {
   /// What the peer's certificate is to be valid for; none on the server's side.
   std::optional<std::string> server_hostname() const;
 
-  /// The peer's certificate; empty if there is none, or with CERT_NONE, where it proves nothing.
+  /// The peer's certificate; empty if there is none, or with CERT_NONE, where it proves nothing. On
+  /// the server's side also while the client is in the middle of verify_client_post_handshake().
   /// ValueError before the handshake.
   Certificate getpeercert() const;
   /// The same in DER, also with CERT_NONE; empty if there is none. ValueError before the handshake.
@@ -281,8 +282,10 @@ class SSLObject {
   /// What this connection can be resumed from; none before the handshake. With TLS 1.3 good for
   /// that only when the client has read something.
   SSLSession session() const;
-  /// Resumes it if the server agrees. ValueError on the server's side, for a session of another
-  /// context, and after the handshake.
+  /// Resumes it if the server agrees. A server that resumes is not verified again: so a session
+  /// whose connection has not verified what this one is to, the same host's name included, is
+  /// ignored. ValueError on the server's side, for a session of another context, and after the
+  /// handshake.
   void set_session(const SSLSession& session) const;
   bool session_reused() const;
 
@@ -294,7 +297,7 @@ class SSLObject {
   /// Goes on with the certificates and authorities of another context: for callbacks of
   /// set_sni_callback(). The client's certificate is verified if either context says so; in Python
   /// only the first one counts. SSLError if that context verifies, and the client resumes a session
-  /// that it got elsewhere.
+  /// that it got elsewhere; TypeError for no context.
   void set_context(const SSLContext& context) const;
 
   const std::shared_ptr<detail::SSLObjectState>& state() const noexcept { return state_; }

@@ -350,8 +350,10 @@ class StreamWriter {
   /// later wait_closed(), as in Python: to give up waiting, use shield().
   Coroutine<> wait_closed() const;
   /// Drains, then goes on with TLS, as the server if the protocol has a client_connected_cb: see
-  /// EventLoop::start_tls. This writer and its reader stay. TypeError unless the writer is of
-  /// open_connection(), start_server() or their kin.
+  /// EventLoop::start_tls. This writer and its reader stay: what came before and was not read is
+  /// read next, though anyone may have put it there, so a protocol with a command for TLS must have
+  /// nothing behind it. TypeError unless the writer is of open_connection(), start_server() or
+  /// their kin.
   Coroutine<> start_tls(const ssl::SSLContext& context, StreamTlsOptions options = {}) const;
 
   const detail::Ref<detail::StreamWriterState>& state() const noexcept { return state_; }

@@ -122,7 +122,10 @@ std::exception_ptr TlsEngine::failure_of(int result, Status& status) {
 TlsEngine::Status TlsEngine::handshake() {
   begin();
   const int result = SSL_do_handshake(state_->native());
-  if (result == 1) return Status::done;
+  if (result == 1) {
+    state_->handshake_done = true;
+    return Status::done;
+  }
   Status status = Status::done;
   failure_ = failure_of(result, status);
   if (failure_) std::rethrow_exception(failure_);
@@ -132,6 +135,18 @@ TlsEngine::Status TlsEngine::handshake() {
 TlsEngine::Status TlsEngine::read(std::span<char> into, std::size_t& count) {
   count = 0;
   begin();
+  const std::size_t before = output_.size();
+  const Status status = read_records(into, count);
+  answers_ += output_.size() - before;
+  if (answers_ > constants::ssl_most_answers && !failure_) {
+    failure_ = std::make_exception_ptr(
+        ssl::SSLError("the peer asks for answers and does not read them"));
+    if (count == 0) std::rethrow_exception(failure_);
+  }
+  return status;
+}
+
+TlsEngine::Status TlsEngine::read_records(std::span<char> into, std::size_t& count) {
   SSL* const ssl = state_->native();
   while (count < into.size()) {
     // One record at a time.
@@ -177,8 +192,8 @@ TlsEngine::Status TlsEngine::shutdown() {
   return status;
 }
 
-bool TlsEngine::handshake_done() const noexcept {
-  return SSL_is_init_finished(state_->native()) != 0;
-}
+bool TlsEngine::handshake_done() const noexcept { return state_->handshake_done; }
+
+bool TlsEngine::negotiating() const noexcept { return SSL_in_init(state_->native()) != 0; }
 
 }  // namespace asyncio::inline v1::detail

@@ -57,21 +57,29 @@ class TlsEngine {
   /// Ciphertext for the peer. Valid until the next operation.
   BytesView output() const noexcept { return output_.view(); }
   /// The first `count` bytes of it were sent.
-  void consume_output(std::size_t count) noexcept { output_.drop(count); }
+  void consume_output(std::size_t count) noexcept {
+    output_.drop(count);
+    if (output_.empty()) answers_ = 0;
+  }
 
   /// Never `closed`: a peer that leaves during the handshake is an SSLZeroReturnError.
   Status handshake();
   /// Fills `into`, which is not empty, as far as the input goes. Done if that was at all possible:
-  /// then what ends the input, or is wrong with it, is told by the next call.
+  /// then what ends the input, or is wrong with it, is told by the next call. A peer that makes us
+  /// answer again and again is an SSLError when constants::ssl_most_answers bytes of that wait.
   Status read(std::span<char> into, std::size_t& count);
   /// Encrypts the first `count` bytes, never 0 of some when done: at most
-  /// constants::ssl_write_size. Wants input only before the handshake is done.
+  /// constants::ssl_write_size. Wants input only while negotiating().
   Status write(BytesView plaintext, std::size_t& count);
   /// Sends close_notify. Done when the peer's has come too; wants_input until then. Input that
   /// comes before it is an error, unless it is read: read() goes on working, write() does not.
   Status shutdown();
 
+  /// For ever, once it was.
   bool handshake_done() const noexcept;
+  /// Before the handshake is done, and when the peer has begun something of that kind later (new
+  /// keys, its certificate) and not ended it. Then write() waits, and shutdown() is an error.
+  bool negotiating() const noexcept;
   /// Keeps OpenSSL's side of the connection alive.
   ssl::SSLObject object() const { return ssl::SSLObject(state_); }
 
@@ -79,12 +87,14 @@ class TlsEngine {
   friend struct TlsEngineBio;
 
   void begin();
+  Status read_records(std::span<char> into, std::size_t& count);
   /// What the operation that ended with `result` is to throw; null if its status is wants_input.
   std::exception_ptr failure_of(int result, Status& status);
 
   StreamBuffer kept_;
   BytesView lent_;  // behind what is kept
   bool at_eof_ = false;
+  std::size_t answers_ = 0;  // of the output: what read() made
   StreamBuffer output_{constants::ssl_kept_output};
   std::exception_ptr failure_;
   std::shared_ptr<SSLObjectState> state_;

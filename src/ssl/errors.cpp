@@ -76,12 +76,15 @@ const char* library_name(unsigned long code) {
   }
 }
 
-// OpenSSL gives its macro's name in words: "wrong version number". Reasons that all libraries have
-// in common ("PEM lib") have no name in Python.
+// OpenSSL gives its macro's name in words: "wrong version number". Only SSLV3_ALERT_... has become
+// "ssl/tls alert ..." in OpenSSL 3.2. Reasons that all libraries have in common ("PEM lib") have no
+// name in Python.
 std::string reason_name(unsigned long code) {
   const char* const words = ERR_reason_error_string(code);
   if (!words || (ERR_GET_REASON(code) & ERR_RFLAG_COMMON) != 0) return {};
   std::string name = words;
+  constexpr std::string_view alert = "ssl/tls alert";
+  if (name.starts_with(alert)) name.replace(0, alert.size(), "sslv3 alert");
   std::ranges::transform(name, name.begin(), [](char letter) {
     if (letter >= 'a' && letter <= 'z') return static_cast<char>(letter - 'a' + 'A');
     const bool named = (letter >= 'A' && letter <= 'Z') || (letter >= '0' && letter <= '9');

@@ -72,6 +72,7 @@ void SSLObjectState::expect_host(const std::string& name) {
   bool accepted = true;
   if (!address) accepted = SSL_set_tlsext_host_name(native(), name.c_str()) == 1;
   if (accepted && context.check_hostname()) {
+    checked_host = name;
     accepted = address ? X509_VERIFY_PARAM_set1_ip(
                              verification, ASN1_STRING_get0_data(address.get()),
                              static_cast<std::size_t>(ASN1_STRING_length(address.get()))) == 1
@@ -80,10 +81,18 @@ void SSLObjectState::expect_host(const std::string& name) {
   if (!accepted) throw_openssl_error();
 }
 
-SSLSessionState::SSLSessionState(const ssl::SSLContext& from, const SSL_SESSION* session)
-    // What this copies is const since OpenSSL 3.2 only.
-    : context(from), session_(SSL_SESSION_dup(const_cast<SSL_SESSION*>(session))) {
+SSLSessionState::SSLSessionState(const SSLObjectState& connection, const SSL_SESSION* session)
+    : context(connection.context),
+      // What this copies is const since OpenSSL 3.2 only.
+      session_(SSL_SESSION_dup(const_cast<SSL_SESSION*>(session))),
+      verified_(connection.verifies()),
+      checked_host_(connection.checked_host) {
   if (!session_) throw_openssl_error();
+}
+
+bool SSLSessionState::proves_enough_for(const SSLObjectState& connection) const noexcept {
+  return (verified_ || !connection.verifies()) &&
+         (connection.checked_host.empty() || connection.checked_host == checked_host_);
 }
 
 }  // namespace detail
@@ -107,7 +116,9 @@ std::optional<std::string> text_if_any(const char* text) {
 
 // Null if there is none.
 const X509* peer_certificate(const detail::SSLObjectState& state) {
-  if (SSL_is_init_finished(state.native()) == 0) throw ValueError("handshake not done yet");
+  if (!state.handshake_done) throw ValueError("handshake not done yet");
+  // A client that is asked for it later proves only in its next message that it has the key.
+  if (state.server_side && SSL_in_init(state.native()) != 0) return nullptr;
   return SSL_get0_peer_certificate(state.native());
 }
 
@@ -116,7 +127,7 @@ const X509* peer_certificate(const detail::SSLObjectState& state) {
 // ---- SSLObject --------------------------------------------------------------------------------
 
 std::optional<std::string> SSLObject::version() const {
-  if (SSL_is_init_finished(state_->native()) == 0) return std::nullopt;
+  if (!state_->handshake_done) return std::nullopt;
   return SSL_get_version(state_->native());
 }
 
@@ -147,8 +158,7 @@ std::optional<std::string> SSLObject::server_hostname() const { return state_->s
 
 Certificate SSLObject::getpeercert() const {
   const X509* const certificate = peer_certificate(*state_);
-  const bool verified = (SSL_get_verify_mode(state_->native()) & SSL_VERIFY_PEER) != 0;
-  return certificate && verified ? detail::describe(certificate) : Certificate();
+  return certificate && state_->verifies() ? detail::describe(certificate) : Certificate();
 }
 
 Bytes SSLObject::getpeercert_der() const {
@@ -185,7 +195,7 @@ Bytes SSLObject::get_channel_binding(std::string_view type) const {
 SSLSession SSLObject::session() const {
   const SSL_SESSION* const current = SSL_get_session(state_->native());
   if (!current) return SSLSession();
-  return SSLSession(std::make_shared<detail::SSLSessionState>(state_->context, current));
+  return SSLSession(std::make_shared<detail::SSLSessionState>(*state_, current));
 }
 
 void SSLObject::set_session(const SSLSession& session) const {
@@ -193,11 +203,12 @@ void SSLObject::set_session(const SSLSession& session) const {
     throw ValueError("Session refers to a different SSLContext.");
   }
   if (state_->server_side) throw ValueError("Cannot set session for server-side SSLSocket.");
-  if (SSL_is_init_finished(state_->native()) != 0) {
+  if (state_->handshake_done) {
     throw ValueError("Cannot set session after handshake.");
   }
+  if (!session.state()->proves_enough_for(*state_)) return;
   // The connection gets a copy of its own, for it changes what it has.
-  const detail::SSLSessionState copy(state_->context, session.state()->native());
+  const detail::SSLSessionState copy(*state_, session.state()->native());
   if (SSL_set_session(state_->native(), copy.native()) != 1) detail::throw_openssl_error();
 }
 
@@ -211,6 +222,7 @@ void SSLObject::verify_client_post_handshake() const {
 SSLContext SSLObject::context() const { return state_->context; }
 
 void SSLObject::set_context(const SSLContext& context) const {
+  if (!context) throw TypeError("The value must be a SSLContext");
   SSL* const ssl = state_->native();
   SSL_CTX* const wanted = detail::native(context);
   if (wanted == SSL_get_SSL_CTX(ssl)) return;
@@ -221,7 +233,11 @@ void SSLObject::set_context(const SSLContext& context) const {
     throw SSLError("The session to resume was not verified by this SSLContext");
   }
   if (!SSL_set_SSL_CTX(ssl, wanted)) detail::throw_openssl_error();
-  SSL_set_verify(ssl, SSL_get_verify_mode(ssl) | wanted_mode, nullptr);
+  int mode = SSL_get_verify_mode(ssl) | wanted_mode;
+  // What one context leaves for later, another one may want now.
+  if ((wanted_mode & SSL_VERIFY_PEER) != 0 && !context.post_handshake_auth())
+    mode &= ~SSL_VERIFY_POST_HANDSHAKE;
+  SSL_set_verify(ssl, mode, nullptr);
   state_->context = context;
 }
 

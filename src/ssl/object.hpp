@@ -37,11 +37,14 @@ class SSLObjectState : public std::enable_shared_from_this<SSLObjectState> {
     return *static_cast<SSLObjectState*>(SSL_get_app_data(ssl));
   }
   SSL* native() const noexcept { return ssl_.get(); }
+  bool verifies() const noexcept { return (SSL_get_verify_mode(native()) & SSL_VERIFY_PEER) != 0; }
 
   const ssl::SSLContext first_context;  // OpenSSL calls back into this one, whatever follows it
   ssl::SSLContext context;
   const bool server_side;
   std::optional<std::string> server_hostname;
+  std::string checked_host;  // the certificate is compared with this; empty: with none
+  bool handshake_done = false;
   /// What a callback threw through OpenSSL.
   std::exception_ptr thrown;
 
@@ -54,14 +57,18 @@ class SSLObjectState : public std::enable_shared_from_this<SSLObjectState> {
 class SSLSessionState {
  public:
   /// Copies the session: a connection changes its own.
-  SSLSessionState(const ssl::SSLContext& from, const SSL_SESSION* session);
+  SSLSessionState(const SSLObjectState& connection, const SSL_SESSION* session);
 
   SSL_SESSION* native() const noexcept { return session_.get(); }
+  /// Has the session's connection verified what this one is to? Who resumes is not verified again.
+  bool proves_enough_for(const SSLObjectState& connection) const noexcept;
 
   const ssl::SSLContext context;
 
  private:
   Owned<SSL_SESSION, &SSL_SESSION_free> session_;
+  bool verified_;
+  std::string checked_host_;
 };
 
 /// What getpeercert() shows of it.

@@ -5,6 +5,7 @@
 #include <array>
 #include <asyncio/constants.hpp>
 #include <asyncio/exceptions.hpp>
+#include <cstdio>
 #include <utility>
 
 #include "transport_support.hpp"
@@ -16,6 +17,12 @@ namespace {
 std::optional<std::string_view> name_to_check(const TlsRequest& request) {
   if (request.server_side || request.server_hostname.empty()) return std::nullopt;
   return request.server_hostname;
+}
+
+std::string in_milliseconds(Duration time) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.1f", time.seconds() * 1e3);
+  return text.data();
 }
 
 }  // namespace
@@ -92,7 +99,8 @@ void TlsTransport::connection_made(std::shared_ptr<Transport> lower) {
   if (closed_) return lower_->abort();
   if (loop_->debug()) transport_logger().debug("{} starts SSL handshake", repr());
   state_ = State::handshake;
-  timer_ = loop_->call_at(loop_->time() + request_.handshake_timeout,
+  begun_ = loop_->time();
+  timer_ = loop_->call_at(begun_ + request_.handshake_timeout,
                           [self = shared_from_this()] { self->handshake_timed_out(); });
   do_handshake();
 }
@@ -178,6 +186,10 @@ void TlsTransport::do_handshake() {
 void TlsTransport::handshake_complete() {
   cancel_timer();
   state_ = State::wrapped;
+  if (loop_->debug()) {
+    const std::string milliseconds = in_milliseconds(loop_->time() - begun_);
+    transport_logger().debug("{}: SSL handshake took {} ms", repr(), milliseconds);
+  }
   do_write();
   if (!std::exchange(announced_, true)) {
     const std::shared_ptr<StreamProtocol> protocol = protocol_;
@@ -227,10 +239,11 @@ void TlsTransport::do_read() {
           else
             read_into_protocol();
           if (state_ == State::unwrapped) return;
-          send_output();
         }
+        do_write();
         control_reading();
       })) {
+    send_output();  // the alert that tells the peer why
     fatal_error(thrown, "Fatal error on SSL protocol");
   }
 }
@@ -271,6 +284,7 @@ void TlsTransport::read_into_protocol() {
   const MutableBytes memory =
       buffered.get_buffer(static_cast<std::ptrdiff_t>(engine_.undecrypted()));
   if (memory.empty()) throw RuntimeError("get_buffer() returned an empty buffer");
+  if (closed_) return;
   std::size_t size = 0;
   TlsEngine::Status status = TlsEngine::Status::done;
   std::exception_ptr error;
@@ -302,6 +316,7 @@ void TlsTransport::discard_data() {
 
 /// The peer's close_notify was read.
 void TlsTransport::end_of_data() {
+  if (state_ == State::unwrapped) return;  // the program has aborted since
   call_eof_received();
   start_shutdown();
 }
@@ -369,7 +384,8 @@ void TlsTransport::writelines(std::span<const BytesView> lines) {
 
 void TlsTransport::write_eof() { throw NotImplementedError(); }
 
-/// What was written before the handshake was complete.
+/// What was written before the handshake was complete, or between two messages of a later one; and
+/// what there is for the peer besides.
 void TlsTransport::do_write() {
   std::array<BytesView, 1> first;
   while (backlog_.pieces(first) != 0) {
@@ -428,6 +444,8 @@ void TlsTransport::start_shutdown() {
 void TlsTransport::do_flush() {
   do_read();
   if (state_ != State::flushing || !closed_) return;
+  // The peer is not through with what it began, so nothing can be sent. What comes goes on here.
+  if (engine_.negotiating() && !lower_eof_) return;
   state_ = State::shutdown;
   do_shutdown();
 }
@@ -435,6 +453,7 @@ void TlsTransport::do_flush() {
 void TlsTransport::do_shutdown() {
   try {
     discard_data();
+    if (engine_.negotiating() && !lower_eof_) return send_output();
     const TlsEngine::Status status = engine_.shutdown();
     send_output();
     if (status == TlsEngine::Status::wants_input) return;

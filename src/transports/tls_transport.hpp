@@ -134,6 +134,7 @@ class TlsTransport final : public SSLTransport,
   std::shared_ptr<Transport> lower_;      // null before connection_made and after connection_lost
   Ref<FutureState<void>> waiter_;
   Ref<HandleNode> timer_;  // of the handshake or of the shutdown
+  TimePoint begun_;        // the handshake
   WriteBuffer backlog_;    // plaintext that waits for the handshake
   WaterMarks outgoing_{constants::ssl_high_water};
   WaterMarks incoming_{constants::ssl_read_high_water};

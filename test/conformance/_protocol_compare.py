@@ -284,9 +284,9 @@ def play(command, scenario_file, peer):
         return peer(command, scenario_file, folder).play()
 
 
-def check(command, scenario_file, repeat, peer):
+def check(command, scenario_file, trace_file, repeat, peer):
     """Empty if every run gave the expected trace, else the difference."""
-    expected = scenario_file.with_suffix(".trace").read_text(encoding="utf-8").splitlines()
+    expected = trace_file.read_text(encoding="utf-8").splitlines()
     for _ in range(repeat):
         trace = play(command, scenario_file, peer)
         if trace != expected:
@@ -296,14 +296,18 @@ def check(command, scenario_file, repeat, peer):
     return ""
 
 
-def compare(command, paths, only="*", repeat=1, peer=Peer):
+def trace_beside(scenario_file):
+    return scenario_file.with_suffix(".trace")
+
+
+def compare(command, paths, only="*", repeat=1, peer=Peer, trace_of=trace_beside):
     """Prints what differs; true if nothing does."""
     files = [file for path in paths
              for file in ([path] if path.is_file() else sorted(path.rglob("*.json")))
              if fnmatch.fnmatch(file.stem, only)]
     failed = 0
     for file in files:
-        if difference := check(command, file, repeat, peer):
+        if difference := check(command, file, trace_of(file), repeat, peer):
             failed += 1
             print(difference)
     print(f"{len(files) - failed} of {len(files)} scenarios as expected")

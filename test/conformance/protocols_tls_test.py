@@ -1,8 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSL-1.0
-"""The TCP scenarios of the folder `protocols` over TLS: a protocol is told the same, and in order.
+"""The TCP scenarios of the folder `protocols` over TLS: a protocol is told what it is over TCP, or
+else what CPython tells it over TLS.
 
-The peer is Python's ssl. Where a plain peer closes or half-closes, it says close_notify first.
+The peer is Python's ssl. Where a plain peer closes or half-closes, it says close_notify first. The
+folder `protocols_tls` has the scenarios in which the peer has to act otherwise over TLS, and the
+traces that are others. They are what a program of CPython 3.13.0 prints that obeys the same
+scenario with ssl=, but for UNLIKE_PYTHON.
 """
 import concurrent.futures
 import json
@@ -17,38 +21,20 @@ import _protocol_compare
 
 CERTIFICATES = pathlib.Path(__file__).resolve().parent.parent / "certificates"
 
-NO_HALF_CLOSE = "TLS closes both directions: no write_eof(), and eof_received() keeps nothing open"
-ALERT = "what ends a TLS connection roughly, or in the middle, is no end of the stream to the peer"
-WATER = "a write goes to the transport below as a whole, so it is later that writing is paused"
-GOODBYE = "close() is through when the peer has said close_notify too, and this peer does not"
-ANSWER = "the answer to our close_notify is told by eof_received()"
-DIFFERENT = {
-    "client_write_eof_then_read": NO_HALF_CLOSE,
-    "eof_received_true_keeps_open": NO_HALF_CLOSE,
-    "eof_received_true_then_peer_resets": NO_HALF_CLOSE,
-    "server_write_eof_then_reads_on": NO_HALF_CLOSE,
-    "server_write_after_write_eof": NO_HALF_CLOSE,
-    "server_close_after_write_eof": NO_HALF_CLOSE,
-    "pause_reading_holds_back_eof": NO_HALF_CLOSE,
-    "client_abort": ALERT,
-    "data_received_raises": ALERT,
-    "eof_received_raises": ALERT,
-    "server_abort_clients": ALERT,
-    "server_abort_drops_the_buffer": ALERT,
-    "abort_while_paused": WATER,
-    "close_while_paused": WATER,
-    "pause_and_resume_writing": WATER,
-    "client_large_upload": WATER,
-    "peer_resets_while_server_is_blocked_writing": WATER,
-    "server_close_flushes": WATER,
-    "close_in_data_received": GOODBYE,
-    "server_write_after_close": GOODBYE,
-    "zero_high_water_mark": WATER,
-    "write_buffer_limits": "the usual limits are others",
-    "server_writes_on_connect": ANSWER,
-    "writelines": ANSWER,
-    "connection_made_raises": "the exception is raised in the handshake, which it ends",
-    "client_connection_refused": "there is no connection to speak TLS on",
+OVER_TLS = _protocol_compare.SCENARIOS.with_name("protocols_tls")
+
+EMPTY = "a high-water mark of 0 pauses when something waits; in Python also when nothing does"
+UNLIKE_PYTHON = {
+    "buffered_protocol_empty_buffer": "an empty get_buffer() is a RuntimeError, as over TCP; in "
+                                      "Python the end of the stream, and then an SSLError",
+    "close_in_data_received": "is_reading() is false after close(), as over TCP",
+    "server_close_twice": "abort() works after a second close(), as over TCP",
+    "write_buffer_limits": EMPTY,
+    "zero_high_water_mark": EMPTY,
+}
+LEFT_OUT = {
+    "eof_received_true_then_peer_resets": "the connection does not stay open; whether the reset "
+                                          "overtakes its end is chance",
 }
 
 
@@ -160,16 +146,26 @@ class TlsPeer(_protocol_compare.Peer):
             self.sockets[name] = Secure(self.sockets[name], server_side=False)
 
 
+def scenario_of(name):
+    own = OVER_TLS / f"{name}.json"
+    return own if own.exists() else _protocol_compare.SCENARIOS / own.name
+
+
+def trace_of(scenario):
+    own = OVER_TLS / f"{scenario.stem}.trace"
+    return own if own.exists() else _protocol_compare.SCENARIOS / own.name
+
+
 def main():
     command = [str(pathlib.Path(os.environ["ASYNCIO_BIN"]) / "protocol_trace"), "--tls",
                str(CERTIFICATES)]
-    files = [file for file in sorted(_protocol_compare.SCENARIOS.glob("*.json"))
-             if json.loads(file.read_text(encoding="utf-8"))["program"]["role"].startswith("tcp")]
-    names = {file.stem for file in files}
-    assert names >= DIFFERENT.keys(), DIFFERENT.keys() - names
-    equal = [file for file in files if file.stem not in DIFFERENT]
+    names = {file.stem for file in _protocol_compare.SCENARIOS.glob("*.json")
+             if json.loads(file.read_text(encoding="utf-8"))["program"]["role"].startswith("tcp")}
+    named = {file.stem for file in OVER_TLS.iterdir()} | UNLIKE_PYTHON.keys() | LEFT_OUT.keys()
+    assert named <= names, named - names
+    scenarios = [scenario_of(name) for name in sorted(names - LEFT_OUT.keys())]
     only = sys.argv[1] if sys.argv[1:] else "*"
-    return _protocol_compare.compare(command, equal, only, repeat=2, peer=TlsPeer)
+    return _protocol_compare.compare(command, scenarios, only, 2, TlsPeer, trace_of)
 
 
 if __name__ == "__main__":

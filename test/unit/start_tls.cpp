@@ -6,6 +6,7 @@
 #include <asyncio/wait.hpp>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -65,6 +66,72 @@ struct Wired : OnLoop, Wires {
   Wired() : Wires(OnLoop::loop) {}
   using OnLoop::loop;
 };
+
+/// One end of a stream without sockets.
+struct StreamEnd {
+  StreamEnd(Loop& loop, bool server_side) : reader(loop), wire(std::make_shared<WireEnd>(loop)) {
+    ClientConnected connected;
+    if (server_side) connected = [this](StreamReader, StreamWriter made) { writer.emplace(made); };
+    protocol = std::make_shared<StreamReaderProtocol>(loop, reader, connected);
+    wire->automatic = true;
+    wire->set_protocol(protocol);
+    protocol->connection_made(wire);
+    if (!server_side) writer.emplace(wire, protocol, reader, loop);
+  }
+  Coroutine<> start_tls() const {
+    if (protocol->server_side()) return writer->start_tls(server_context());
+    return writer->start_tls(client_context(), {.server_hostname = "localhost"});
+  }
+
+  const StreamReader reader;
+  const std::shared_ptr<WireEnd> wire;
+  std::shared_ptr<StreamReaderProtocol> protocol;
+  std::optional<StreamWriter> writer;
+};
+
+/// The first may write again, and then the second goes on with TLS.
+Coroutine<> follow(const StreamEnd& first, const StreamEnd& second) {
+  co_await asyncio::sleep(1);
+  first.protocol->resume_writing();
+  co_await asyncio::sleep(1);
+  co_await second.start_tls();
+}
+
+/// One end goes on with TLS, when what it has written is gone. Cancelled before that, it leaves the
+/// connection as it was; later, closed.
+Coroutine<> upgrade_one(Loop& loop, bool server_side) {
+  const Counted local;
+  const StreamEnd client(loop, false);
+  const StreamEnd server(loop, true);
+  WireEnd::join(client.wire, server.wire);
+  const StreamEnd& mine = server_side ? server : client;
+  const StreamEnd& theirs = server_side ? client : server;
+  mine.protocol->pause_writing();
+  theirs.wire->pause_reading();  // until it begins
+  const auto following = loop.create_task(follow(mine, theirs));
+
+  const Ending end = co_await ending(mine.start_tls());
+  const bool begun = mine.wire->get_protocol() != mine.protocol;
+  BOOST_TEST((!begun || mine.protocol->may_write()));  // it has drained
+  BOOST_TEST(mine.wire->closed == (begun && end.error));
+  BOOST_TEST((mine.writer->transport() == mine.wire) == bool(end.error));
+  if (!begun) {
+    following.cancel();
+    theirs.wire->resume_reading();
+    mine.writer->write("as before");
+    const Bytes received = co_await theirs.reader.readexactly(9);
+    BOOST_TEST(received == "as before");
+  } else if (end.error) {
+    co_await mine.writer->wait_closed();
+    const Bytes rest = co_await mine.reader.read();
+    BOOST_TEST(rest == "");
+    theirs.wire->abort();
+  }
+  co_await ending(following);
+  client.wire->abort();
+  server.wire->abort();
+  if (end.error) std::rethrow_exception(end.error);
+}
 
 /// Answers a line without TLS, and one with it.
 Coroutine<> upgrade(const SSLContext& context, StreamReader reader, StreamWriter writer) {
@@ -323,6 +390,17 @@ BOOST_AUTO_TEST_CASE(st22_a_certificate_that_is_not_for_the_host_fails_the_upgra
   BOOST_TEST(loop.run(body).starts_with("SSLCertVerificationError(1, "));
   BOOST_TEST(served.starts_with("SSLError(1, '[SSL: SSLV3_ALERT_BAD_CERTIFICATE]"));
   BOOST_TEST(loop.reports.empty());
+}
+
+BOOST_AUTO_TEST_CASE(st22_cancelled_anywhere_the_connection_is_as_before_or_closed) {
+  for (const bool server_side : {false, true}) {
+    BOOST_TEST_CONTEXT((server_side ? "the server" : "the client")) {
+      const auto points =
+          cancel_everywhere([=](Loop& loop) { return upgrade_one(loop, server_side); },
+                            [](Loop& loop) { loop.pass(); });
+      BOOST_TEST(points > 6u);
+    }
+  }
 }
 
 BOOST_AUTO_TEST_SUITE_END()

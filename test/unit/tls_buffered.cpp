@@ -32,9 +32,6 @@ struct Small : WithBuffer {
   Small() : WithBuffer(100) {}
 };
 
-const std::string truncated =
-    "SSLEOFError(8, '[SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred in violation of protocol')";
-
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(tls_buffered_tests)

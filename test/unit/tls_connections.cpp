@@ -12,6 +12,8 @@
 #include <string>
 #include <utility>
 
+#include <sys/socket.h>
+
 #include <boost/test/unit_test.hpp>
 
 #include "socket_helpers.hpp"
@@ -73,6 +75,79 @@ struct Contexts {
 int port_of(const Server& server) { return server.sockets()[0].getsockname().port(); }
 
 const std::string met = "hello, made eof lost None";
+
+/// Ends the stream of its socket, without a word of TLS.
+void cut_off(const BaseTransport& transport) {
+  ::shutdown(transport.get_extra_info(asyncio::socket).fileno(), SHUT_WR);
+}
+
+Coroutine<> listen_and_cut_off(StreamReader reader, StreamWriter writer) {
+  co_await reader.readexactly(5);
+  cut_off(*writer.transport());
+  co_await error_of(reader.read());
+  writer.transport()->abort();
+}
+
+/// What the calls of a stream end with.
+Coroutine<std::string> speak_and_listen(StreamReader reader, StreamWriter writer) {
+  writer.write("hello");
+  const std::string read = co_await error_of(reader.read());
+  writer.close();
+  const std::string closed = co_await error_of(writer.wait_closed());
+  co_return read + ", " + closed;
+}
+
+/// A client and a server, one of which is cut off from the other.
+struct CutOff : Contexts {
+  /// What the protocol of the other end was told.
+  std::string protocol(bool of_server) { return loop.run_until_complete(protocol_of(of_server)); }
+  /// What the stream of the other end was told.
+  std::string stream(bool of_server) { return loop.run_until_complete(stream_of(of_server)); }
+
+  Coroutine<std::string> protocol_of(bool of_server) {
+    std::shared_ptr<Visitor> accepted;
+    const auto accept = [&] { return accepted = std::make_shared<Visitor>(); };
+    const Server server = co_await loop.create_server(accept, "127.0.0.1", 0, {.ssl = &servers});
+    const auto connection =
+        co_await loop.create_connection<Visitor>("127.0.0.1", port_of(server), {.ssl = &clients});
+    const std::shared_ptr<Visitor> connected = connection.second;
+    connected->transport->write("hello");
+    co_await accepted->answered;
+    accepted->transport->write("hello");
+    co_await connected->answered;
+    const Visitor& other = of_server ? *accepted : *connected;
+    cut_off(*(of_server ? connected : accepted)->transport);
+    co_await other.lost;
+    server.close();
+    co_await server.wait_closed();
+    co_return other.data + ", " + other.log;
+  }
+
+  Coroutine<std::string> stream_of(bool of_server) {
+    const Future<std::string> told;
+    const auto serve = [&](StreamReader reader, StreamWriter writer) -> Coroutine<> {
+      if (of_server) {
+        const std::string end = co_await speak_and_listen(reader, writer);
+        told.set_result(end);
+      } else {
+        co_await listen_and_cut_off(reader, writer);
+      }
+    };
+    const Server server = co_await start_server(serve, "127.0.0.1", 0, {.ssl = &servers});
+    auto [reader, writer] =
+        co_await open_connection("127.0.0.1", port_of(server), {.ssl = &clients});
+    if (of_server) {
+      co_await listen_and_cut_off(reader, writer);
+    } else {
+      const std::string end = co_await speak_and_listen(reader, writer);
+      told.set_result(end);
+    }
+    std::string result = co_await told;
+    server.close();
+    co_await server.wait_closed();
+    co_return result;
+  }
+};
 
 }  // namespace
 
@@ -273,6 +348,26 @@ BOOST_FIXTURE_TEST_CASE(streams_over_tls_and_a_unix_socket, Contexts) {
     co_return answer;
   };
   BOOST_TEST(loop.run(body) == "line\n");
+}
+
+// -- truncation
+
+BOOST_FIXTURE_TEST_CASE(a_connection_that_is_cut_off_is_lost_with_an_error, CutOff) {
+  for (const bool of_server : {false, true}) {
+    BOOST_TEST(protocol(of_server) == "hello, made lost " + truncated);
+    BOOST_TEST(stream(of_server) == truncated + ", " + truncated);
+  }
+  BOOST_TEST(loop.reports.empty());
+}
+
+BOOST_FIXTURE_TEST_CASE(unless_the_context_ignores_it, CutOff) {
+  for (const SSLContext& context : {clients, servers})
+    context.set_options(context.options() | ssl::OP_IGNORE_UNEXPECTED_EOF);
+  for (const bool of_server : {false, true}) {
+    BOOST_TEST(protocol(of_server) == met);
+    BOOST_TEST(stream(of_server) == "None, None");
+  }
+  BOOST_TEST(loop.reports.empty());
 }
 
 // -- cancellation

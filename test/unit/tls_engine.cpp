@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 // Two engines that talk to each other without sockets: data, ends and failures, however the bytes
-// between them are cut. The texts are those of CPython 3.13 with OpenSSL 3.0.
+// between them are cut. The texts are those of CPython 3.13 with the same OpenSSL.
 #include "ssl/engine.hpp"
 
 #include <string>
@@ -33,6 +33,9 @@ std::string pattern(std::size_t size, unsigned seed) {
   for (char& byte : bytes) byte = static_cast<char>(generator());
   return bytes;
 }
+
+/// A handshake_failure.
+const std::string alert("\x15\x03\x01\x00\x02\x02\x28", 7);
 
 /// What a new end makes of these bytes, first and again.
 std::string reaction(bool server_side, BytesView bytes, bool then_eof = false) {
@@ -229,20 +232,32 @@ BOOST_AUTO_TEST_CASE(plain_text_is_refused) {
 
 BOOST_AUTO_TEST_CASE(garbage_is_refused) {
   const std::string too_long = std::string("\x16\x03\x01\xff\xff") + std::string(100, 'x');
-  const std::string alert("\x15\x03\x01\x00\x02\x02\x28", 7);
   const std::string broken_hello("\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00", 10);
   for (const bool server_side : {true, false}) {
     BOOST_TEST(reaction(server_side, std::string(100, '\0')) ==
                "SSLError: [SSL: WRONG_VERSION_NUMBER] wrong version number");
     BOOST_TEST(reaction(server_side, too_long) ==
-               "SSLError: [SSL: PACKET_LENGTH_TOO_LONG] packet length too long");
+               record_error("PACKET_LENGTH_TOO_LONG", SSL_R_PACKET_LENGTH_TOO_LONG));
   }
   BOOST_TEST(reaction(true, alert) == "SSLError: [SSL: UNEXPECTED_MESSAGE] unexpected message");
-  BOOST_TEST(reaction(false, alert) ==
-             "SSLError: [SSL: SSLV3_ALERT_HANDSHAKE_FAILURE] sslv3 alert handshake failure");
+  BOOST_TEST(reaction(false, alert) == handshake_failure());
   BOOST_TEST(reaction(true, broken_hello) == "SSLError: [SSL: LENGTH_TOO_SHORT] length too short");
   BOOST_TEST(reaction(false, broken_hello) ==
              "SSLError: [SSL: UNEXPECTED_MESSAGE] unexpected message");
+}
+
+BOOST_AUTO_TEST_CASE(an_alert_has_pythons_name_whatever_openssl_calls_it) {
+  constexpr unsigned long code = ERR_PACK(ERR_LIB_SSL, 0, SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE);
+  // OpenSSL keeps the tables.
+  static ERR_STRING_DATA usual[] = {{code, ERR_reason_error_string(code)}, {0, nullptr}};
+  static ERR_STRING_DATA older[] = {{code, "sslv3 alert handshake failure"}, {0, nullptr}};
+  static ERR_STRING_DATA newer[] = {{code, "ssl/tls alert handshake failure"}, {0, nullptr}};
+  for (ERR_STRING_DATA* const table : {older, newer}) {
+    ERR_load_strings(ERR_LIB_SSL, table);
+    BOOST_TEST(reaction(false, alert) ==
+               std::string("SSLError: [SSL: SSLV3_ALERT_HANDSHAKE_FAILURE] ") + table->string);
+  }
+  ERR_load_strings(ERR_LIB_SSL, usual);
 }
 
 BOOST_AUTO_TEST_CASE(random_bytes_never_make_a_handshake) {
@@ -382,13 +397,13 @@ BOOST_AUTO_TEST_CASE(a_changed_record_is_refused_and_the_peer_told) {
   server.write("hello");
   server.send(client);
   client.wire.back() ^= 1;
-  const std::string error =
-      "SSLError: [SSL: DECRYPTION_FAILED_OR_BAD_RECORD_MAC] decryption failed or bad record mac";
+  const std::string error = record_error("DECRYPTION_FAILED_OR_BAD_RECORD_MAC",
+                                         SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC);
   BOOST_TEST(connection.receive(client) == '|' + error);
   BOOST_TEST(client.read() == '|' + error);
   client.send(server);
   BOOST_TEST(connection.receive(server) ==
-             "|SSLError: [SSL: SSLV3_ALERT_BAD_RECORD_MAC] sslv3 alert bad record mac");
+             '|' + ssl_error("SSLV3_ALERT_BAD_RECORD_MAC", SSL_R_SSLV3_ALERT_BAD_RECORD_MAC));
 }
 
 BOOST_AUTO_TEST_CASE(nobody_renegotiates) {

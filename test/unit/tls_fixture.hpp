@@ -13,6 +13,9 @@
 #include <string_view>
 #include <utility>
 
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/sslerr.h>
 #include <boost/test/unit_test.hpp>
 
 #include "ssl/engine.hpp"
@@ -67,6 +70,25 @@ std::string error_of(Action action) {
     const std::exception_ptr error = std::current_exception();
     return type_name(error) + ": " + to_string(error);
   }
+}
+
+/// How an error of OpenSSL reads: `reason` is SSL_R_ and the name. Its words depend on the version.
+inline std::string ssl_error(const std::string& name, int reason) {
+  return "SSLError: [SSL: " + name + "] " +
+         ERR_reason_error_string(ERR_PACK(ERR_LIB_SSL, 0, reason));
+}
+
+/// What the other end calls a handshake that was refused.
+inline std::string handshake_failure() {
+  return ssl_error("SSLV3_ALERT_HANDSHAKE_FAILURE", SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE);
+}
+
+/// An error in a record. OpenSSL has a name for all of them since 3.2.
+inline std::string record_error(const std::string& name, int reason) {
+  constexpr int record_layer_failure = 313;  // no macro before 3.2
+  if (OpenSSL_version_num() >= 0x30200000UL)
+    return ssl_error("RECORD_LAYER_FAILURE", record_layer_failure);
+  return ssl_error(name, reason);
 }
 
 inline const char* name(Status status) {

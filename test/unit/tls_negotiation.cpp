@@ -119,9 +119,7 @@ BOOST_AUTO_TEST_CASE(without_a_common_version_there_is_no_connection) {
 }
 
 BOOST_AUTO_TEST_CASE(without_a_common_cipher_there_is_no_connection) {
-  const Outcome refused(
-      "SSLError: [SSL: SSLV3_ALERT_HANDSHAKE_FAILURE] sslv3 alert handshake failure",
-      "SSLError: [SSL: NO_SHARED_CIPHER] no shared cipher");
+  const Outcome refused(handshake_failure(), "SSLError: [SSL: NO_SHARED_CIPHER] no shared cipher");
   const ssl::SSLContext client = client_context();
   const ssl::SSLContext server = server_context();
   client.set_maximum_version(ssl::TLSVersion::TLSv1_2);
@@ -205,6 +203,21 @@ BOOST_AUTO_TEST_CASE(switching_to_a_context_that_does_not_verify_changes_nothing
   BOOST_TEST(connection.handshake().second.starts_with("SSLError: "));
 }
 
+BOOST_AUTO_TEST_CASE(a_context_that_asks_later_does_not_make_another_one_wait) {
+  const ssl::SSLContext later = demanding_context();
+  later.set_post_handshake_auth(true);
+  const ssl::SSLContext server = switching(later, demanding_context());
+  const ssl::SSLContext client = client_context();
+  client.set_check_hostname(false);
+  client.set_post_handshake_auth(true);
+  Connection without(client, server);
+  BOOST_TEST(
+      without.handshake().second ==
+      "SSLError: [SSL: PEER_DID_NOT_RETURN_A_CERTIFICATE] peer did not return a certificate");
+  Connection elsewhere(client, server, "other.test");
+  BOOST_TEST(elsewhere.handshake().second == "done");
+}
+
 BOOST_AUTO_TEST_CASE(no_session_leads_around_the_verification_of_another_context) {
   for (const auto version : {ssl::TLSVersion::TLSv1_2, ssl::TLSVersion::TLSv1_3}) {
     const ssl::SSLContext client = client_context();
@@ -232,6 +245,16 @@ BOOST_AUTO_TEST_CASE(no_session_leads_around_the_verification_of_another_context
   }
 }
 
+BOOST_AUTO_TEST_CASE(no_context_is_nothing_to_switch_to) {
+  const ssl::SSLContext server = switching(server_context(), ssl::SSLContext());
+  Connection connection(client_context(), server);
+  BOOST_TEST(connection.handshake().second.starts_with("SSLError: "));
+  BOOST_CHECK_EXCEPTION(connection.server.engine.handshake(), ssl::SSLError,
+                        [](const ssl::SSLError& error) {
+                          return to_string(error.cause()) == "The value must be a SSLContext";
+                        });
+}
+
 BOOST_AUTO_TEST_CASE(a_callback_may_refuse_with_an_alert) {
   const ssl::SSLContext server = server_context();
   server.set_sni_callback(
@@ -250,10 +273,8 @@ BOOST_AUTO_TEST_CASE(what_a_callback_throws_is_the_cause) {
     throw ValueError("no such name");
   });
   Connection connection(client_context(), server);
-  BOOST_TEST(
-      (connection.handshake() ==
-       Outcome("SSLError: [SSL: SSLV3_ALERT_HANDSHAKE_FAILURE] sslv3 alert handshake failure",
-               "SSLError: [SSL: CALLBACK_FAILED] callback failed")));
+  BOOST_TEST((connection.handshake() ==
+              Outcome(handshake_failure(), "SSLError: [SSL: CALLBACK_FAILED] callback failed")));
   BOOST_CHECK_EXCEPTION(
       connection.server.engine.handshake(), ssl::SSLError,
       [](const ssl::SSLError& error) { return to_string(error.cause()) == "no such name"; });
@@ -319,6 +340,26 @@ BOOST_AUTO_TEST_CASE(a_session_belongs_to_a_client_of_its_context_before_the_han
     BOOST_TEST(error_of([&] { client_of(another).set_session(foreign); }) ==
                "ValueError: Session refers to a different SSLContext.");
   }
+}
+
+BOOST_AUTO_TEST_CASE(a_session_proves_no_more_than_what_was_verified_when_it_began) {
+  const ssl::SSLContext server = server_context();
+  const ssl::SSLContext client = client_context();
+  {
+    client.set_check_hostname(false);
+    client.set_verify_mode(ssl::CERT_NONE);
+    const ssl::SSLSession session = session_of(client, server);
+    client.set_verify_mode(ssl::CERT_REQUIRED);
+    Connection connection(client, server);
+    client_of(connection).set_session(session);
+    connection.connect();
+    BOOST_TEST(!client_of(connection).session_reused());
+  }
+  client.set_check_hostname(true);
+  const ssl::SSLSession session = session_of(client, server);
+  Connection elsewhere(client, server, "elsewhere.test");
+  client_of(elsewhere).set_session(session);
+  BOOST_TEST(elsewhere.handshake().first.starts_with("SSLCertVerificationError: "));
 }
 
 BOOST_AUTO_TEST_CASE(both_ends_share_bytes_that_no_other_connection_has) {

@@ -55,6 +55,10 @@ inline SSLContext client_context() {
 
 // -- what is written down
 
+/// The error of a connection that ends without close_notify.
+inline const std::string truncated =
+    "SSLEOFError(8, '[SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred in violation of protocol')";
+
 inline std::string noise(std::size_t size) {
   std::string text(size, '\0');
   std::minstd_rand random(1);
@@ -156,6 +160,7 @@ class WireEnd final : public Transport,
 
   /// What was written and has not come to the other end.
   std::string sent;
+  std::size_t written = 0;  // in all, what has come and what was lost included
   std::size_t high = 64 * 1024;
   bool automatic = false;  // all that can come does, in the next pass
   bool closed = false;     // by close() or force_close()
@@ -222,6 +227,7 @@ class WireEnd final : public Transport,
   void write(BytesView data) override {
     if (closed) return;
     sent += data.str();
+    written += data.size();
     wake_peer();
     if (sent.size() > high && !std::exchange(writing_paused_, true)) protocol_->pause_writing();
   }

@@ -18,9 +18,6 @@ using namespace tls_tests;
 
 namespace {
 
-const std::string truncated =
-    "SSLEOFError(8, '[SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred in violation of protocol')";
-
 void drain(Pair& pair) {
   pair.settle();
   pair.loop.pass();

@@ -203,6 +203,23 @@ BOOST_FIXTURE_TEST_CASE(r194_what_is_written_before_the_handshake_is_done_is_sen
   BOOST_TEST(client.tls->get_write_buffer_size() == 0u);
 }
 
+BOOST_AUTO_TEST_CASE(in_debug_mode_the_log_tells_how_long_the_handshake_took) {
+  const auto lines_of = [](bool debug) {
+    const Logged log(LogLevel::debug);
+    Pair pair;
+    pair.loop.set_debug(debug);
+    pair.begin();
+    pair.loop.run_for(0.0125);
+    pair.settle();
+    Lines lines = log.lines;
+    std::erase_if(lines, [](const std::string& line) { return !line.ends_with(" ms"); });
+    return lines;
+  };
+  const std::string line = "<TlsTransport over <WireEnd>>: SSL handshake took 12.5 ms";
+  BOOST_TEST(lines_of(true) == (Lines{line, line}), boost::test_tools::per_element());
+  BOOST_TEST(lines_of(false).empty());
+}
+
 // -- extra info (TR33-TR37)
 
 BOOST_FIXTURE_TEST_CASE(tr36_the_context_is_known_before_the_handshake_and_the_rest_after, Pair) {
