@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "loop_core.hpp"
 
+#include <asyncio/asio/operation.hpp>
 #include <asyncio/constants.hpp>
 #include <asyncio/logging.hpp>
 #include <asyncio/wait.hpp>
@@ -90,6 +91,11 @@ bool ForeignQueue::push(ReadyNode& node) {
   if (!std::exchange(posted_, true))
     boost::asio::post(core_->context(), [self = shared_from_this()] { self->drain(); });
   return true;
+}
+
+bool ForeignQueue::is_here() const {
+  const std::lock_guard lock(mutex_);
+  return core_ && core_->in_thread();
 }
 
 void ForeignQueue::drain() {
@@ -311,6 +317,7 @@ void LoopCore::close() {
   if (debug() && facade) logger().debug("Close {}", to_string(*facade));
   attended_ = true;  // what destructors queue from here on is dropped
   closing_ = true;
+  OperationBase::give_up_all(operations);  // while what they work on still exists
   Watcher::let_all_go(*this);
   abandon_tasks();
   signals_.clear();
@@ -322,6 +329,7 @@ void LoopCore::close() {
   }
   timer_.reset();
   drop_everything();
+  OperationBase::give_up_all(operations);
   foreign_->close();
   drop_everything();
   if (default_executor_) dismiss(std::move(default_executor_));
