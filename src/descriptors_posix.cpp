@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 #endif
 
+#include <asyncio/detail/pool_allocator.hpp>
 #include <asyncio/event_loop.hpp>
 #include <asyncio/pipes.hpp>
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
@@ -15,7 +16,6 @@
 #include <utility>
 
 #include "loop_core.hpp"
-#include "transports/pool_allocator.hpp"
 
 namespace asyncio::inline v1 {
 

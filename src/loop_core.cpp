@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "loop_core.hpp"
 
+#include <asyncio/asio/operation.hpp>
 #include <asyncio/constants.hpp>
 #include <asyncio/logging.hpp>
 #include <asyncio/wait.hpp>
@@ -89,6 +90,11 @@ bool ForeignQueue::push(ReadyNode& node) {
   nodes_.push_back(node);
   if (!std::exchange(posted_, true)) core_->post([self = shared_from_this()] { self->drain(); });
   return true;
+}
+
+bool ForeignQueue::is_here() const {
+  const std::lock_guard lock(mutex_);
+  return core_ && core_->in_thread();
 }
 
 void ForeignQueue::drain() {
@@ -410,6 +416,7 @@ void LoopCore::close() {
   if (debug() && facade) logger().debug("Close {}", to_string(*facade));
   attended_ = true;  // what destructors queue from here on is dropped
   closing_ = true;
+  OperationBase::give_up_all(operations);  // while what they work on still exists
   Watcher::let_all_go(*this);
   abandon_tasks();
   signals_.clear();
@@ -421,6 +428,7 @@ void LoopCore::close() {
   }
   timer_.reset();
   drop_everything();
+  OperationBase::give_up_all(operations);
   foreign_->close();
   drop_everything();
   context_work_.reset();

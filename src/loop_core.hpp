@@ -62,9 +62,11 @@ class ForeignQueue : public std::enable_shared_from_this<ForeignQueue> {
   void close() noexcept;
   /// The loop's thread.
   bool open() const noexcept { return core_ != nullptr; }
+  /// Any thread: is it the loop's own just now, and the loop open?
+  bool is_here() const;
 
  private:
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   ReadyList nodes_;
   LoopCore* core_;       // null when closed
   bool posted_ = false;  // a drain is on its way
@@ -158,6 +160,8 @@ class LoopCore final : public Scheduler {
   }
   /// What other threads may still queue.
   Links arrivals;
+  /// Asio's operations of which futures wait for the outcome.
+  Links operations;
 
   // -- errors
 

@@ -105,7 +105,7 @@ void TaskBase::finish() {
   if (std::exception_ptr error = take_error()) {
     destroy_frame();
     fail(std::move(error));
-  } else if (std::exchange(must_cancel_, false)) {
+  } else if (std::exchange(must_cancel_, false) && !put_off_) {
     destroy_frame();  // rule 56: the value is discarded
     end();
     future_.set_cancelled(future_.cancel_message());
@@ -173,6 +173,7 @@ bool TaskBase::request_cancel(const std::string* message) {
     if (waiter_->cancel(message)) return true;
   }
   must_cancel_ = true;
+  put_off_ = false;
   future_.set_cancel_message(message);
   return true;
 }
@@ -213,6 +214,16 @@ void TaskBase::schedule_throw(std::exception_ptr error) {
 
 void TaskBase::throw_pending() {
   std::rethrow_exception(std::exchange(pending_throw_, nullptr));
+}
+
+void TaskBase::put_off_cancel(const std::string* message) {
+  if (pending_throw_)
+    pending_throw_ = nullptr;  // the CancelledError; its message is still known
+  else if (cancel_requests_ == 0)
+    return;  // the request was taken back
+  else
+    future_.set_cancel_message(message);
+  cancel_at_next_await();
 }
 
 // -- introspection

@@ -44,8 +44,9 @@ class TaskBase : public ReadyNode, private Links {
   /// Is a CancelledError to be thrown at the next step?
   bool must_cancel() const noexcept { return must_cancel_; }
   int uncancel() noexcept;
-  /// A request to cancel came too late for what the task waited for: it holds for its next await.
-  void cancel_at_next_await() noexcept { must_cancel_ = true; }
+  /// A request to cancel came too late for what the task waited for: it holds for its next await. A
+  /// task that ends without one keeps its result.
+  void cancel_at_next_await() noexcept { must_cancel_ = put_off_ = true; }
   Ref<ContextState>& context() noexcept { return context_; }
 
   // -- for awaiters: the running step is about to suspend
@@ -58,6 +59,13 @@ class TaskBase : public ReadyNode, private Links {
   void resumed() {
     if (pending_throw_) [[unlikely]]
       throw_pending();
+  }
+  /// The same, if what it waited for has an outcome that must not get lost: that goes ahead of a
+  /// request to cancel that found it done, or was passed on to it (`asked`, with the message) and
+  /// did not end it.
+  void resumed_with_outcome(bool asked, const std::string* message) {
+    if (pending_throw_ || asked) [[unlikely]]
+      put_off_cancel(message);
   }
 
   // -- for frames
@@ -115,6 +123,7 @@ class TaskBase : public ReadyNode, private Links {
   void fail(std::exception_ptr error);
   void end() noexcept;
   [[noreturn]] void throw_pending();
+  void put_off_cancel(const std::string* message);
   void schedule_throw(std::exception_ptr error);
 
   FutureBase& future_;              // this very task, as a future
@@ -128,6 +137,7 @@ class TaskBase : public ReadyNode, private Links {
   int cancel_requests_ = 0;
   bool stepping_ = false;           // the coroutine runs, and has not suspended yet
   bool must_cancel_ = false;        // CancelledError is to be thrown at the next step
+  bool put_off_ = false;            // ... but the request came before the one that runs
   bool started_ : 1 = false;
   bool log_destroy_pending_ : 1;
   bool daemon_ : 1;
@@ -331,7 +341,9 @@ concept a_future = std::derived_from<std::remove_cvref_t<A>, AnyFuture> &&
 
 template <class A>
 decltype(auto) get_awaiter(A&& awaitable) {
-  if constexpr (requires { std::forward<A>(awaitable).operator co_await(); })
+  if constexpr (adapted_awaitable<A>)
+    return AwaitableAdapter<std::remove_cvref_t<A>>::adapt(awaitable);
+  else if constexpr (requires { std::forward<A>(awaitable).operator co_await(); })
     return std::forward<A>(awaitable).operator co_await();
   else if constexpr (requires { operator co_await(std::forward<A>(awaitable)); })
     return operator co_await(std::forward<A>(awaitable));

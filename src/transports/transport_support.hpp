@@ -2,6 +2,7 @@
 // What the transports have in common. Private to the library.
 #pragma once
 
+#include <asyncio/detail/pool_allocator.hpp>
 #include <asyncio/exceptions.hpp>
 #include <asyncio/logging.hpp>
 #include <asyncio/protocols.hpp>
@@ -10,7 +11,6 @@
 #include <exception>
 #include <typeinfo>
 
-#include "pool_allocator.hpp"
 
 namespace asyncio::inline v1::detail {
 

@@ -187,11 +187,21 @@ concept has_co_await = requires(A&& a) { static_cast<A&&>(a).operator co_await()
 template <class A>
 concept own_awaiter = !has_co_await<A> && requires(A& a) { a.await_ready(); };
 
-/// What `await_transform` returns: its argument.
+/// For awaitables of other libraries, which know nothing of our tasks: a specialisation's static
+/// function `adapt(A&)` gives what is awaited in their place. It throws nothing.
+template <class A>
+struct AwaitableAdapter {};
+template <class A>
+concept adapted_awaitable =
+    requires(A& awaitable) { AwaitableAdapter<std::remove_cvref_t<A>>::adapt(awaitable); };
+
+/// What `await_transform` returns: its argument, or what is awaited in its place.
 template <class A>
 decltype(auto) pass_awaitable(A&& awaitable) noexcept {
   static_assert(require_inline_awaitable<A>());
-  if constexpr (ASYNCIO_COROUTINES_BITE && own_awaiter<A>)
+  if constexpr (adapted_awaitable<A>)
+    return AwaitableAdapter<std::remove_cvref_t<A>>::adapt(awaitable);
+  else if constexpr (ASYNCIO_COROUTINES_BITE && own_awaiter<A>)
     return InPlace<std::remove_reference_t<A>>(awaitable);
   else
     return static_cast<A&&>(awaitable);

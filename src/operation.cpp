@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: BSL-1.0
+#include <asyncio/asio/operation.hpp>
+
+#include <boost/asio/error.hpp>
+#include <boost/asio/experimental/channel_error.hpp>
+#include <boost/asio/post.hpp>
+
+#include "loop_core.hpp"
+
+namespace asyncio::inline v1::detail {
+
+namespace {
+
+bool means_aborted(const boost::system::error_code& code) {
+  return code == boost::asio::error::operation_aborted ||
+         code == boost::asio::experimental::error::channel_cancelled;
+}
+
+LoopCore& open_core_of(const FutureBase& future) {
+  LoopCore& core = core_of(future.scheduler());
+  if (!core.foreign_queue()->open()) throw RuntimeError("Event loop is closed");
+  return core;
+}
+
+}  // namespace
+
+// -- Completion
+
+Completion::Completion(OperationBase& operation)
+    : operation_(&operation),
+      queue_(open_core_of(operation.self_).foreign_queue()),
+      executor_(core_of(operation.self_.scheduler()).executor()) {}
+
+Completion::~Completion() = default;
+
+void Completion::arrive() noexcept {
+  if (queue_->is_here())
+    run();
+  else if (!queue_->push(*this))
+    release();  // the loop is closed
+}
+
+void Completion::run() {
+  const std::unique_ptr<Completion, Release> self(this);
+  if (operation_) operation_->ended(*this);
+}
+
+void Completion::cancel() {
+  owners_.fetch_add(1, std::memory_order_relaxed);
+  std::unique_ptr<Completion, Release> kept(this);
+  signal_.emit(boost::asio::cancellation_type::all);
+  // What co_spawn has put into the slot posts a reference to it, which the outcome may overtake.
+  boost::asio::post(executor_, [kept = std::move(kept)] {});
+}
+
+void Completion::release() noexcept {
+  if (owners_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+}
+
+// -- OperationBase
+
+void OperationBase::begin(Completion& completion) {
+  completion_ = &completion;
+  self_.add_ref();
+  link_before(core_of(self_.scheduler()).operations);
+}
+
+void OperationBase::ended(Completion& completion) {
+  const Ref<FutureBase> kept(adopt_ref, &self_);
+  completion_ = nullptr;
+  unlink();
+  if (self_.done()) return;  // somebody else has completed it
+  try {
+    if (!take_value(completion)) fail(completion);
+  } catch (...) {  // moving the value threw
+    if (self_.done()) throw;
+    self_.set_exception(std::current_exception());
+  }
+}
+
+void OperationBase::fail(Completion& completion) {
+  const boost::system::error_code aborted = boost::asio::error::operation_aborted;
+  if (is_cancelled_error(completion.error)) {  // as if a task had ended by it
+    self_.keep_cancelled_error(std::move(completion.error));
+    return self_.set_cancelled(self_.cancel_message());
+  }
+  const auto* const thrown = exception_cast<boost::system::system_error>(completion.error);
+  const bool destroyed = !completion.code && !completion.error;
+  if (asked_ && (destroyed || means_aborted(thrown ? thrown->code() : completion.code)))
+    return self_.set_cancelled(self_.cancel_message());
+  self_.set_exception(
+      completion.error ? completion.error
+      : destroyed ? make_os_error(aborted, "the operation was abandoned: its handler was destroyed")
+                  : make_os_error(completion.code));
+}
+
+bool OperationBase::request_cancel(const std::string* message) {
+  if (!completion_ || self_.done()) return self_.FutureBase::cancel(message);
+  self_.mark_retrieved();
+  asked_ = true;
+  self_.set_cancel_message(message);
+  completion_->cancel();
+  return true;
+}
+
+void OperationBase::give_up() noexcept {
+  self_.mark_retrieved();
+  if (!completion_) return;
+  std::exchange(completion_, nullptr)->forget();
+  unlink();
+  self_.release();
+}
+
+void OperationBase::give_up_all(Links& operations) {
+  while (operations.next != &operations) {
+    auto& operation = static_cast<OperationBase&>(*operations.next);
+    const Ref<FutureBase> kept(&operation.self_);
+    operation.completion_->cancel();
+    operation.give_up();
+  }
+}
+
+}  // namespace asyncio::inline v1::detail
