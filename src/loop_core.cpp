@@ -92,6 +92,11 @@ bool ForeignQueue::push(ReadyNode& node) {
   return true;
 }
 
+bool ForeignQueue::in_thread() const {
+  const std::lock_guard lock(mutex_);
+  return core_ && core_->in_thread();
+}
+
 void ForeignQueue::drain() {
   const std::lock_guard lock(mutex_);
   posted_ = false;

@@ -52,6 +52,8 @@ class ForeignQueue : public std::enable_shared_from_this<ForeignQueue> {
   /// Any thread; in the loop's own, while it runs, as call_soon does. Takes over the node's
   /// reference; false if the loop is closed, the reference is then still the caller's.
   bool push(ReadyNode& node);
+  /// Is this thread the loop's just now? False if the loop is closed.
+  bool in_thread() const;
   /// The loop's thread: hands everything to the ready queue.
   void drain();
   /// The loop's thread: takes no more; hands over what is there.
@@ -60,7 +62,7 @@ class ForeignQueue : public std::enable_shared_from_this<ForeignQueue> {
   bool open() const noexcept { return core_ != nullptr; }
 
  private:
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   ReadyList nodes_;
   LoopCore* core_;       // null when closed
   bool posted_ = false;  // a drain is on its way
