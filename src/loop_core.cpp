@@ -92,7 +92,7 @@ bool ForeignQueue::push(ReadyNode& node) {
   return true;
 }
 
-bool ForeignQueue::is_here() const {
+bool ForeignQueue::in_thread() const {
   const std::lock_guard lock(mutex_);
   return core_ && core_->in_thread();
 }

@@ -56,14 +56,14 @@ class ForeignQueue : public std::enable_shared_from_this<ForeignQueue> {
   /// Any thread; in the loop's own, while it runs, as call_soon does. Takes over the node's
   /// reference; false if the loop is closed, the reference is then still the caller's.
   bool push(ReadyNode& node);
+  /// Is this thread the loop's just now? False if the loop is closed.
+  bool in_thread() const;
   /// The loop's thread: hands everything to the ready queue.
   void drain();
   /// The loop's thread: takes no more; hands over what is there.
   void close() noexcept;
   /// The loop's thread.
   bool open() const noexcept { return core_ != nullptr; }
-  /// Any thread: is it the loop's own just now, and the loop open?
-  bool is_here() const;
 
  private:
   mutable std::mutex mutex_;

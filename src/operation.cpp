@@ -34,7 +34,7 @@ Completion::Completion(OperationBase& operation)
 Completion::~Completion() = default;
 
 void Completion::arrive() noexcept {
-  if (queue_->is_here())
+  if (queue_->in_thread())
     run();
   else if (!queue_->push(*this))
     release();  // the loop is closed

@@ -285,6 +285,12 @@ class AnyFuture {
     });
   }
 
+  /// Waits as an asynchronous operation of Asio, for any completion token of signature
+  /// void(std::exception_ptr); see <asyncio/asio/async_run.hpp>, which is needed for it. Cancelling
+  /// the operation cancels the future.
+  template <class CompletionToken>
+  decltype(auto) async_wait(CompletionToken&& token) const;
+
   const detail::Ref<detail::FutureBase>& state() const noexcept { return state_; }
   friend bool operator==(const AnyFuture&, const AnyFuture&) = default;
 
@@ -361,6 +367,14 @@ class [[nodiscard]] Future : public AnyFuture {
   void add_done_callback(F&& callback, CallbackOptions options = {}) const {
     this->template add_callback<Future<T>>(std::forward<F>(callback), options);
   }
+
+  /// As AnyFuture's, of signature void(std::exception_ptr, T). As with co_await the value of a
+  /// named future is copied, that of std::move(future) or a temporary is moved unless others hold
+  /// the future too.
+  template <class CompletionToken>
+  decltype(auto) async_wait(CompletionToken&& token) const&;
+  template <class CompletionToken>
+  decltype(auto) async_wait(CompletionToken&& token) &&;
 
   detail::FutureState<T>& typed_state() const noexcept {
     return static_cast<detail::FutureState<T>&>(*state_);
