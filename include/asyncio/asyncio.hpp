@@ -20,6 +20,7 @@
 #include <asyncio/protocols.hpp>
 #include <asyncio/queues.hpp>
 #include <asyncio/runners.hpp>
+#include <asyncio/serve_on_threads.hpp>
 #include <asyncio/server.hpp>
 #include <asyncio/ssl.hpp>
 #include <asyncio/streams.hpp>

@@ -85,5 +85,8 @@ inline constexpr double thread_join_timeout = 300;
 inline constexpr std::size_t extra_threads = 4;
 // ...but not more than this on large machines.
 inline constexpr std::size_t max_threads = 32;
+// Seconds that connections may go on when the servers of serve_on_threads() are told to stop: what
+// gunicorn allows its workers.
+inline constexpr double drain_timeout = 30;
 
 }  // namespace asyncio::inline v1::constants

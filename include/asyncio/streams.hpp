@@ -332,6 +332,7 @@ class StreamWriter {
   void write_eof() const { transport()->write_eof(); }
   bool can_write_eof() const { return transport()->can_write_eof(); }
   void close() const { transport()->close(); }
+  Socket release_socket() const { return transport()->release_socket(); }
   bool is_closing() const { return transport()->is_closing(); }
   std::any get_extra_info(std::string_view name) const { return transport()->get_extra_info(name); }
   template <class T>

@@ -147,6 +147,17 @@ class WriteTransport : public SendingTransport {
   /// nothing when closing.
   virtual void write_eof() = 0;
   virtual bool can_write_eof() const = 0;
+
+  /// Gives up the connection: its socket, still connected and non-blocking, is the caller's from
+  /// now on, for any loop or library; <asyncio/asio.hpp> makes one of Asio's of it. Nothing more is
+  /// read, and the transport is closed as by close(), with connection_lost(nullptr) in the next
+  /// pass. What the protocol was given before stays there: a StreamReader still gives it, and then
+  /// the end. Not Python's.
+  ///
+  /// Only for stream sockets, and not over TLS: NotImplementedError. RuntimeError "Transport is
+  /// closing", or "unable to release the socket; ..." while a file or bytes are to be sent. To wait
+  /// until there are none, set_write_buffer_limits({.high = 0}) and then StreamWriter::drain().
+  virtual Socket release_socket();
 };
 
 /// A two-way stream. Python: asyncio.Transport.

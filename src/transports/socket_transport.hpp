@@ -103,6 +103,9 @@ class SocketTransport : public Kind::Interface,
   void read_would_block();
   void read_again();
 
+  /// The connection ends here, its socket goes on elsewhere. Not closing, and nothing is to be sent.
+  Socket give_up_socket();
+
   // -- for writing
 
   void wait_writable();
@@ -456,6 +459,19 @@ void SocketTransport<Kind>::force_close(std::exception_ptr error) {
   lost_ = 1;
   buffer_.clear();
   call_connection_lost(std::move(error));
+}
+
+/// The number may soon be that of somebody else's socket: it is forgotten now, not at the end.
+template <class Kind>
+Socket SocketTransport<Kind>::give_up_socket() {
+  boost::system::error_code error;
+  socket_->release(error);  // what waits for readiness is aborted
+  if (error) throw_os_error(error);
+  Socket socket(view_.fileno(), view_.family(), view_.type(), view_.proto());
+  view_ = TransportSocket();
+  loop_->descriptor_taken_over(socket.fileno());
+  close();
+  return socket;
 }
 
 /// With the next pass; never from inside a call of the program.

@@ -224,6 +224,16 @@ void StreamTransport::shut_down_writing() {
   if (error) throw_os_error(error);
 }
 
+Socket StreamTransport::release_socket() {
+  if (closing_) throw RuntimeError("Transport is closing");
+  if (sendfile_) throw RuntimeError("unable to release the socket; sendfile is in progress");
+  if (!buffer_.empty()) {
+    throw RuntimeError("unable to release the socket; " + std::to_string(buffer_.size()) +
+                       " bytes are not sent yet");
+  }
+  return give_up_socket();
+}
+
 Future<void> StreamTransport::begin_sendfile() {
   if (sendfile_) throw RuntimeError("Empty waiter is already set");
   sendfile_ = Future<void>(*loop_);

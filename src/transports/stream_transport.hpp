@@ -54,6 +54,7 @@ class StreamTransport final : public SocketTransport<StreamKind>,
   void writelines(std::span<const BytesView> lines) override;
   void write_eof() override;
   bool can_write_eof() const override { return true; }
+  Socket release_socket() override;
 
   void force_close(std::exception_ptr error) override {
     SocketTransport::force_close(std::move(error));

@@ -522,4 +522,16 @@ BOOST_FIXTURE_TEST_CASE(r197_there_is_no_half_closed_tls, Connected) {
   BOOST_TEST(server.protocol->data == "goes on");
 }
 
+// -- what it cannot do
+
+BOOST_FIXTURE_TEST_CASE(its_socket_cannot_be_released, Connected) {
+  BOOST_CHECK_EXCEPTION(
+      static_cast<void>(client.tls->release_socket()), NotImplementedError,
+      [&](const NotImplementedError& error) {
+        return error.what() ==
+               "release_socket is not supported for transport " + to_string(*client.tls);
+      });
+  BOOST_TEST(!client.tls->is_closing());
+}
+
 BOOST_AUTO_TEST_SUITE_END()
