@@ -33,6 +33,7 @@ using namespace std::chrono_literals;
 
 constexpr auto request_limit = 30s;
 constexpr auto message_limit = 300s;
+constexpr auto silence_limit = 4s;
 
 Response answer(const Request& request) {
   Response response(http::status::ok, request.version());
@@ -54,6 +55,10 @@ Response answer(const Request& request) {
 
 asyncio::Coroutine<> talk_websocket(tcp::socket& socket, Request& request) {
   websocket::stream<tcp::socket&> peer(socket);
+  // Pings find out who is gone. Beast cannot be cancelled while it waits for a client to close its
+  // side of the connection: then these limits end it.
+  peer.set_option(websocket::stream_base::timeout{
+      .handshake_timeout = request_limit, .idle_timeout = silence_limit, .keep_alive_pings = true});
   co_await peer.async_accept(request, asyncio::use_awaitable);
   for (;;) {
     beast::flat_buffer message;

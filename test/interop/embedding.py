@@ -128,13 +128,14 @@ class HttpWebsocketServer(Embedding):
         self.assertEqual(await sockets[0].receive(), (10, b"ping"))
         sockets[0].send(8, b"\x03\xe8")
         self.assertEqual((await sockets[0].receive())[0], 8)
+        await close(sockets[0].writer)
         sockets[1].writer.transport.abort()
         sockets[2].send(1, b"still there")
         self.assertEqual(await sockets[2].receive(), (1, b"still there"))
         # The others are in the middle of a session when Ctrl-C comes.
         await self.end(self.program)
         self.assertEqual(await read_to_end(sockets[3].reader), b"")
-        for socket in sockets:
+        for socket in sockets[2:]:
             await close(socket.writer)
 
     async def test_a_client_that_speaks_something_else_harms_nobody(self):

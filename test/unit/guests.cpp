@@ -384,7 +384,7 @@ BOOST_AUTO_TEST_CASE(executor_jobs_and_children_come_back_to_the_strand) {
   std::string output;
   const auto body = [&]() -> Coroutine<> {
     for (int i = 0; i < 20; ++i) {
-      const int n = co_await asyncio::to_thread([i] { return i; });
+      const int n = co_await asyncio::to_thread([](int n) { return n; }, i);
       in_strand = in_strand && n == i && detail::in_loop_thread(loop.scheduler());
     }
     auto process = co_await create_subprocess_exec(
