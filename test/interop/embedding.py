@@ -60,6 +60,30 @@ class ManyThreads(Embedding):
             await self.end(program, signal.SIGTERM)
 
 
+class AllCores(Embedding):
+    async def test_clients_are_served_by_all_threads_and_may_finish(self):
+        port = free_port()
+        async with await Program.start("all_cores", HOST, port, 4) as program:
+            await program.line("serving on")
+            threads = set(os.listdir(f"/proc/{program.process.pid}/task"))
+            self.assertEqual(len(threads), 5)
+            data = os.urandom(100000)
+            for answer in await asyncio.gather(*[ask(port, data) for _ in range(100)]):
+                self.assertEqual(answer, data)
+            reader, writer = await connect(port)
+            writer.write(b"before")
+            self.assertEqual(await reader.readexactly(6), b"before")
+            program.process.send_signal(signal.SIGINT)
+            await program.line("waiting for those")
+            writer.write(b"behind")
+            self.assertEqual(await reader.readexactly(6), b"behind")
+            await close(writer)
+            self.assertEqual(await program.end(), 0)
+            self.assertEqual(program.lines[-1], "bye")
+            with self.assertRaises(ConnectionRefusedError):
+                await connect(port)
+
+
 class WebSocket:
     """A client of RFC 6455, as far as this test needs one: short messages."""
 
