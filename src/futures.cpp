@@ -80,14 +80,12 @@ std::exception_ptr FutureBase::exception() {
   return exception_;
 }
 
-void FutureBase::check_result() {
-  if (state_ == State::finished) [[likely]] {
-    log_exception_ = false;
-    if (exception_) std::rethrow_exception(exception_);
-    return;
-  }
-  if (cancelled()) std::rethrow_exception(make_cancelled_error());
-  throw InvalidStateError("Result is not ready.");
+/// What stands in the place of a value.
+std::exception_ptr FutureBase::error_to_throw() {
+  if (cancelled()) return make_cancelled_error();
+  if (!done()) return std::make_exception_ptr(InvalidStateError("Result is not ready."));
+  log_exception_ = false;
+  return exception_;
 }
 
 std::exception_ptr FutureBase::make_cancelled_error() {

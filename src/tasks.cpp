@@ -212,10 +212,6 @@ void TaskBase::schedule_throw(std::exception_ptr error) {
   yield();
 }
 
-void TaskBase::throw_pending() {
-  std::rethrow_exception(std::exchange(pending_throw_, nullptr));
-}
-
 void TaskBase::put_off_cancel(const std::string* message) {
   if (pending_throw_)
     pending_throw_ = nullptr;  // the CancelledError; its message is still known

@@ -73,7 +73,12 @@ class FutureBase : public Pooled {
   /// The same of a failed one, without a mark.
   const std::exception_ptr& peek_exception() const noexcept { return exception_; }
   /// Returns if there is a value; throws what result() throws otherwise (rules 24, 32, 35).
-  void check_result();
+  void check_result() {
+    // Thrown from here: every frame between the throw and the coroutine costs 0.1 us.
+    if (state_ != State::finished || exception_) [[unlikely]]
+      std::rethrow_exception(error_to_throw());
+    log_exception_ = false;
+  }
   /// The CancelledError for the next one who asks (rule 32). The future is cancelled.
   std::exception_ptr make_cancelled_error();
   /// Is there a CancelledError, by cancellation or stored (rule 34)?
@@ -114,6 +119,7 @@ class FutureBase : public Pooled {
 
  private:
   friend class Notes;
+  std::exception_ptr error_to_throw();
   [[noreturn]] void throw_done();
   std::string callbacks_repr() const;
   void drop_callbacks() noexcept;

@@ -58,7 +58,7 @@ class TaskBase : public ReadyNode, private Links {
   /// The step was resumed: throws what is to be thrown in place of a result (rules 41, 54).
   void resumed() {
     if (pending_throw_) [[unlikely]]
-      throw_pending();
+      std::rethrow_exception(std::exchange(pending_throw_, nullptr));
   }
   /// The same, if what it waited for has an outcome that must not get lost: that goes ahead of a
   /// request to cancel that found it done, or was passed on to it (`asked`, with the message) and
@@ -122,7 +122,6 @@ class TaskBase : public ReadyNode, private Links {
   void finish();
   void fail(std::exception_ptr error);
   void end() noexcept;
-  [[noreturn]] void throw_pending();
   void put_off_cancel(const std::string* message);
   void schedule_throw(std::exception_ptr error);
 
