@@ -15,7 +15,22 @@
 using namespace operation_tests;
 using namespace std::chrono_literals;
 
+namespace asio_awaitables_tests {
+
+/// Cannot be made out of nothing, nor copied.
+class Exact {
+ public:
+  explicit Exact(int value) : value(value) {}
+  Exact(Exact&&) = default;
+  Exact& operator=(Exact&&) = default;
+  int value;
+};
+
+}  // namespace asio_awaitables_tests
+
 namespace {
+
+using asio_awaitables_tests::Exact;
 
 io::awaitable<int> doubled(int value) {
   co_await io::post(io::use_awaitable);
@@ -27,14 +42,6 @@ io::awaitable<void> fails() {
 }
 io::awaitable<std::unique_ptr<int>> owned(int value) { co_return std::make_unique<int>(value); }
 
-/// Cannot be made out of nothing, nor copied.
-class Exact {
- public:
-  explicit Exact(int value) : value(value) {}
-  Exact(Exact&&) = default;
-  Exact& operator=(Exact&&) = default;
-  int value;
-};
 io::awaitable<Exact> exact(int value) { co_return Exact(value); }
 
 io::awaitable<void> waits(io::steady_timer& timer) { co_await timer.async_wait(io::use_awaitable); }

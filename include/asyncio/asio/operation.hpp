@@ -45,7 +45,7 @@ class Completion : public ReadyNode, public Pooled {
 
   // -- for the future; the loop's thread
 
-  /// Asks the operation to end; it may do so before this returns.
+  /// Asks the operation to end, unless it has; it may do so before this returns.
   void cancel();
   /// Nobody is interested any more.
   void forget() noexcept { operation_ = nullptr; }
@@ -66,6 +66,7 @@ class Completion : public ReadyNode, public Pooled {
   void release() noexcept;
 
   OperationBase* operation_;  // the loop's thread only
+  std::atomic<bool> arrived_ = false;
   std::atomic<unsigned> owners_ = 1;
   const std::shared_ptr<ForeignQueue> queue_;
   const boost::asio::any_io_executor executor_;
