@@ -212,8 +212,10 @@ BOOST_AUTO_TEST_CASE(a_future_needs_a_loop) {
   TestLoop loop;
   loop.close();
   set_event_loop(&loop);
-  BOOST_CHECK_EXCEPTION((void)operation.start(asyncio::use_future), RuntimeError,
-                        [](const auto& e) { return e.what() == std::string("Event loop is closed"); });
+  const auto says_closed = [](const auto& e) {
+    return e.what() == std::string("Event loop is closed");
+  };
+  BOOST_CHECK_EXCEPTION((void)operation.start(asyncio::use_future), RuntimeError, says_closed);
   set_event_loop(nullptr);
   BOOST_TEST(operation.starts == 0);
 }

@@ -478,7 +478,8 @@ BOOST_AUTO_TEST_CASE(a_composed_operation_tells_how_far_it_came) {
   std::string text(8, '\0');
   std::tuple<error_code, std::size_t> result;
   const auto read = [&]() -> Coroutine<> {
-    auto come = co_await io::async_read(pair.a, io::buffer(text), io::as_tuple(asyncio::use_awaitable));
+    constexpr auto token = io::as_tuple(asyncio::use_awaitable);
+    auto come = co_await io::async_read(pair.a, io::buffer(text), token);
     result = come;
   };
   const auto task = loop.create_task(read());

@@ -8,7 +8,6 @@
 #pragma once
 
 #include <atomic>
-#include <cstddef>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -39,8 +38,8 @@ class Completion : public ReadyNode, public Pooled {
 
   boost::asio::cancellation_slot slot() noexcept { return signal_.slot(); }
   const boost::asio::any_io_executor& executor() const noexcept { return executor_; }
-  /// The handler was called and has left an outcome, or was destroyed and has left none. The handler
-  /// gives the object up. In the loop's own thread the future is done when this returns.
+  /// The handler was called and has left an outcome, or was destroyed and has left none. It gives
+  /// the object up. In the loop's own thread the future is done when this returns.
   void arrive() noexcept;
 
   // -- for the future; the loop's thread
@@ -102,8 +101,8 @@ class CompletionOf final : public Completion {
   std::optional<value_or_monostate<T>> value;
 };
 
-/// The part of OperationState that does not depend on the type of the result. While the operation is
-/// under way, it keeps the future alive; the loop knows it, and gives it up when it is closed.
+/// The part of OperationState that does not depend on the type of the result. While the operation
+/// is under way, it keeps the future alive; the loop knows it, and gives it up when it is closed.
 class OperationBase : private Links {
  public:
   /// Was it asked to end?

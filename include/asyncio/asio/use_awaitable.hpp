@@ -7,26 +7,26 @@
 //
 // Results. An error_code or exception_ptr in front of what the operation completes with is thrown:
 // an error_code as the OSError of its family, which keeps the code; an exception as it is. What is
-// left is the result: void, the one value, or a std::tuple of several. as_tuple(use_awaitable) gives
-// everything as a tuple, redirect_error(use_awaitable, ec) puts the error_code into ec.
+// left is the result: void, the one value, or a std::tuple of several. as_tuple(use_awaitable)
+// gives everything as a tuple, redirect_error(use_awaitable, ec) puts the error_code into ec.
 //
 // Cancellation. Cancelling the task emits cancellation_type::all on the operation's cancellation
 // slot, and the task waits on until the operation completes. If that ends as aborted, the await
-// throws CancelledError. Anything else, a result that came at the same moment or an operation that
-// does not heed cancellation, is delivered as it is, and CancelledError comes with the task's next
-// await; a task that ends before keeps its result. For as_tuple and redirect_error an aborted
-// operation is a result too. An operation that somebody else aborted is an OSError (ECANCELED). A
-// task that is to be cancelled already does not start the operation.
+// throws CancelledError. Anything else, a result that came at the same moment or what comes of an
+// operation that does not heed cancellation, is delivered as it is, and CancelledError comes with
+// the task's next await; a task that ends before keeps its result. For as_tuple and redirect_error
+// an aborted operation is a result too. An operation that somebody else aborted is an OSError
+// (ECANCELED). A task that is to be cancelled already does not start the operation.
 //
-// Lifetimes, as with every token of Asio's: the objects and buffers that the operation refers to
-// must live until it completes. An object that is destroyed meanwhile completes it, in a later
-// handler; between the two the task must not be cancelled, nor the loop be closed. Closing the loop
+// Lifetimes, as with every token of Asio's: the objects and buffers that an operation refers to
+// must live until it completes. An object that is destroyed meanwhile completes it in a later
+// handler; between the two, the task must not be cancelled nor the loop be closed. Closing the loop
 // cancels the operations that are under way; what comes of them then is dropped.
 //
-// Threads. The handler's executor is the loop's, its allocator the loop's pool. With another
-// executor bound (bind_executor(other, asyncio::use_awaitable)) it may be called in any thread, and
-// the outcome finds the loop; but cancellation is emitted in the loop's thread all the same, which
-// the operation must allow. With another cancellation slot bound, cancelling the task does not reach
+// Threads. A handler's executor is the loop's, its allocator the loop's pool. With another executor
+// bound, bind_executor(other, asyncio::use_awaitable), it may be called in any thread, and the
+// outcome finds the loop; but cancellation is emitted in the loop's thread all the same, which the
+// operation must allow. With another cancellation slot bound, cancelling the task does not reach
 // the operation. If the handler is destroyed without having been called, because its context went,
 // the await throws OSError (ECANCELED), or CancelledError if the task was cancelled.
 #pragma once
