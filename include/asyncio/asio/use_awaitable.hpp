@@ -89,8 +89,9 @@ struct use_future_t : detail::CompletionToken<use_future_t> {
 /// Completion token: the operation begins at once, and the initiating function gives a Future<T> of
 /// the running loop, else of the thread's current one. To be called in the loop's thread.
 /// Future::cancel() asks the operation to end and returns true; the future is done when the
-/// operation completes, and is cancelled only if that ends as aborted. The operation goes on when
-/// the future is dropped. RuntimeError if there is no loop, "Event loop is closed".
+/// operation completes, and is cancelled only if that ends as aborted; awaiting it is like awaiting
+/// a task, also when the awaiting task is cancelled. The operation goes on when the future is
+/// dropped. RuntimeError if there is no loop, "Event loop is closed".
 inline constexpr use_future_t use_future{};
 
 namespace detail {
