@@ -34,6 +34,7 @@ Completion::Completion(OperationBase& operation)
 Completion::~Completion() = default;
 
 void Completion::arrive() noexcept {
+  arrived_.store(true, std::memory_order_release);
   if (queue_->in_thread())
     run();
   else if (!queue_->push(*this))
@@ -46,6 +47,7 @@ void Completion::run() {
 }
 
 void Completion::cancel() {
+  if (arrived_.load(std::memory_order_acquire)) return;
   owners_.fetch_add(1, std::memory_order_relaxed);
   std::unique_ptr<Completion, Release> kept(this);
   signal_.emit(boost::asio::cancellation_type::all);

@@ -136,7 +136,7 @@ class TaskBase : public ReadyNode, private Links {
   int cancel_requests_ = 0;
   bool stepping_ = false;           // the coroutine runs, and has not suspended yet
   bool must_cancel_ = false;        // CancelledError is to be thrown at the next step
-  bool put_off_ = false;            // ... but the request came before the one that runs
+  bool put_off_ = false;            // ... for a request that came before the running one
   bool started_ : 1 = false;
   bool log_destroy_pending_ : 1;
   bool daemon_ : 1;

@@ -8,7 +8,6 @@
 #pragma once
 
 #include <atomic>
-#include <cstddef>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -39,13 +38,13 @@ class Completion : public ReadyNode, public Pooled {
 
   boost::asio::cancellation_slot slot() noexcept { return signal_.slot(); }
   const boost::asio::any_io_executor& executor() const noexcept { return executor_; }
-  /// The handler was called and has left an outcome, or was destroyed and has left none. The handler
-  /// gives the object up. In the loop's own thread the future is done when this returns.
+  /// The handler was called and has left an outcome, or was destroyed and has left none. It gives
+  /// the object up. In the loop's own thread the future is done when this returns.
   void arrive() noexcept;
 
   // -- for the future; the loop's thread
 
-  /// Asks the operation to end; it may do so before this returns.
+  /// Asks the operation to end, unless it has; it may do so before this returns.
   void cancel();
   /// Nobody is interested any more.
   void forget() noexcept { operation_ = nullptr; }
@@ -66,6 +65,7 @@ class Completion : public ReadyNode, public Pooled {
   void release() noexcept;
 
   OperationBase* operation_;  // the loop's thread only
+  std::atomic<bool> arrived_ = false;
   std::atomic<unsigned> owners_ = 1;
   const std::shared_ptr<ForeignQueue> queue_;
   const boost::asio::any_io_executor executor_;
@@ -101,8 +101,8 @@ class CompletionOf final : public Completion {
   std::optional<value_or_monostate<T>> value;
 };
 
-/// The part of OperationState that does not depend on the type of the result. While the operation is
-/// under way, it keeps the future alive; the loop knows it, and gives it up when it is closed.
+/// The part of OperationState that does not depend on the type of the result. While the operation
+/// is under way, it keeps the future alive; the loop knows it, and gives it up when it is closed.
 class OperationBase : private Links {
  public:
   /// Was it asked to end?

@@ -7,26 +7,26 @@
 //
 // Results. An error_code or exception_ptr in front of what the operation completes with is thrown:
 // an error_code as the OSError of its family, which keeps the code; an exception as it is. What is
-// left is the result: void, the one value, or a std::tuple of several. as_tuple(use_awaitable) gives
-// everything as a tuple, redirect_error(use_awaitable, ec) puts the error_code into ec.
+// left is the result: void, the one value, or a std::tuple of several. as_tuple(use_awaitable)
+// gives everything as a tuple, redirect_error(use_awaitable, ec) puts the error_code into ec.
 //
 // Cancellation. Cancelling the task emits cancellation_type::all on the operation's cancellation
 // slot, and the task waits on until the operation completes. If that ends as aborted, the await
-// throws CancelledError. Anything else, a result that came at the same moment or an operation that
-// does not heed cancellation, is delivered as it is, and CancelledError comes with the task's next
-// await; a task that ends before keeps its result. For as_tuple and redirect_error an aborted
-// operation is a result too. An operation that somebody else aborted is an OSError (ECANCELED). A
-// task that is to be cancelled already does not start the operation.
+// throws CancelledError. Anything else, a result that came at the same moment or what comes of an
+// operation that does not heed cancellation, is delivered as it is, and CancelledError comes with
+// the task's next await; a task that ends before keeps its result. For as_tuple and redirect_error
+// an aborted operation is a result too. An operation that somebody else aborted is an OSError
+// (ECANCELED). A task that is to be cancelled already does not start the operation.
 //
-// Lifetimes, as with every token of Asio's: the objects and buffers that the operation refers to
-// must live until it completes. An object that is destroyed meanwhile completes it, in a later
-// handler; between the two the task must not be cancelled, nor the loop be closed. Closing the loop
+// Lifetimes, as with every token of Asio's: the objects and buffers that an operation refers to
+// must live until it completes. An object that is destroyed meanwhile completes it in a later
+// handler; between the two, the task must not be cancelled nor the loop be closed. Closing the loop
 // cancels the operations that are under way; what comes of them then is dropped.
 //
-// Threads. The handler's executor is the loop's, its allocator the loop's pool. With another
-// executor bound (bind_executor(other, asyncio::use_awaitable)) it may be called in any thread, and
-// the outcome finds the loop; but cancellation is emitted in the loop's thread all the same, which
-// the operation must allow. With another cancellation slot bound, cancelling the task does not reach
+// Threads. A handler's executor is the loop's, its allocator the loop's pool. With another executor
+// bound, bind_executor(other, asyncio::use_awaitable), it may be called in any thread, and the
+// outcome finds the loop; but cancellation is emitted in the loop's thread all the same, which the
+// operation must allow. With another cancellation slot bound, cancelling the task does not reach
 // the operation. If the handler is destroyed without having been called, because its context went,
 // the await throws OSError (ECANCELED), or CancelledError if the task was cancelled.
 #pragma once
@@ -34,7 +34,7 @@
 #include <concepts>
 #include <coroutine>
 #include <exception>
-#include <optional>
+#include <memory>
 #include <source_location>
 #include <tuple>
 #include <type_traits>
@@ -79,74 +79,112 @@ struct CompletionToken {
 struct use_awaitable_t : detail::CompletionToken<use_awaitable_t> {
   explicit constexpr use_awaitable_t() noexcept = default;
 };
-/// Completion token: the initiating function gives what a task, or anything that takes an
-/// Awaitable, may await, once. The operation begins then, with copies of the arguments. Dropped
-/// without, it never begins. What the initiation throws comes out of the await.
+/// Completion token: the initiating function gives an Operation<T>.
 inline constexpr use_awaitable_t use_awaitable{};
 
 /// The type of use_future.
 struct use_future_t : detail::CompletionToken<use_future_t> {
   explicit constexpr use_future_t() noexcept = default;
 };
-/// Completion token: the operation begins at once, and the initiating function gives a Future of
+/// Completion token: the operation begins at once, and the initiating function gives a Future<T> of
 /// the running loop, else of the thread's current one. To be called in the loop's thread.
 /// Future::cancel() asks the operation to end and returns true; the future is done when the
-/// operation completes, and is cancelled only if that ends as aborted. The operation goes on when
-/// the future is dropped. RuntimeError if there is no loop, "Event loop is closed".
+/// operation completes, and is cancelled only if that ends as aborted; awaiting it is like awaiting
+/// a task, also when the awaiting task is cancelled. The operation goes on when the future is
+/// dropped. RuntimeError if there is no loop, "Event loop is closed".
 inline constexpr use_future_t use_future{};
 
 namespace detail {
 
-/// What an initiating function gives for use_awaitable.
-template <class Signature, class Initiation, class... Args>
-class [[nodiscard("the operation does not begin before it is awaited")]] AwaitableOperation {
+/// An initiation with its arguments.
+template <class T>
+class Starter : public Pooled {
  public:
-  using value_type = typename Completed<Signature>::Result;
+  virtual ~Starter() = default;
+  virtual void start(OperationState<T>& state) = 0;
+};
 
+template <class Signature, class Initiation, class... Args>
+class StarterOf final : public Starter<typename Completed<Signature>::Result> {
+ public:
   template <class I, class... A>
-  explicit AwaitableOperation(std::in_place_t, I&& initiation, A&&... args)
+  explicit StarterOf(std::in_place_t, I&& initiation, A&&... args)
       : initiation_(std::forward<I>(initiation)), args_(std::forward<A>(args)...) {}
-  AwaitableOperation(AwaitableOperation&&) = default;
-
-  bool await_ready() const noexcept { return false; }
-  template <std::derived_from<Frame> P>
-  void await_suspend(std::coroutine_handle<P> frame) {
-    if (state_) throw RuntimeError("cannot reuse already awaited operation");
-    task_ = frame.promise().task;
-    state_ = Ref<State>(adopt_ref, new State(task_->scheduler()));
-    if (!task_->must_cancel()) start(frame.promise().where);
-    task_->wait_for(*state_);
-  }
-  value_type await_resume() {
-    if (!state_->cancelled()) task_->resumed_with_outcome(state_->asked(), state_->cancel_message());
-    if constexpr (std::is_void_v<value_type>)
-      state_->check_result();
-    else
-      return take_result(*state_);
-  }
 
  private:
-  using State = OperationState<value_type>;
-
-  void start([[maybe_unused]] const std::source_location& where) {
-    BOOST_ASIO_HANDLER_LOCATION(
-        (where.file_name(), static_cast<int>(where.line()), where.function_name()));
+  void start(OperationState<typename Completed<Signature>::Result>& state) override {
     std::apply(
-        [this](Args&... args) {
-          state_->template start<Signature>(std::move(initiation_), std::move(args)...);
+        [&](Args&... args) {
+          state.template start<Signature>(std::move(initiation_), std::move(args)...);
         },
         args_);
   }
-
   Initiation initiation_;
   std::tuple<Args...> args_;
-  TaskBase* task_ = nullptr;
-  Ref<State> state_;
 };
+
+}  // namespace detail
+
+/// An asynchronous operation that has not begun. A task, or anything that takes an Awaitable, may
+/// await it, once. It begins then, with copies of the arguments that it was made with; dropped
+/// without, it never begins. What the initiation throws comes out of the await; RuntimeError
+/// "cannot reuse already awaited operation". Results and cancellation: see above. Move-only, until
+/// it is awaited.
+template <class T>
+class [[nodiscard("the operation does not begin before it is awaited")]] Operation {
+ public:
+  using value_type = T;
+
+  explicit Operation(std::unique_ptr<detail::Starter<T>> starter) noexcept
+      : starter_(std::move(starter)) {}
+
+  bool await_ready() const noexcept { return false; }
+  template <std::derived_from<detail::Frame> P>
+  void await_suspend(std::coroutine_handle<P> frame) {
+    if (!starter_) throw RuntimeError("cannot reuse already awaited operation");
+    const auto starter = std::move(starter_);
+    task_ = frame.promise().task;
+    state_ = detail::Ref<State>(detail::adopt_ref, new State(task_->scheduler()));
+    if (!task_->must_cancel()) {
+      [[maybe_unused]] const std::source_location& where = frame.promise().where;
+      BOOST_ASIO_HANDLER_LOCATION(
+          (where.file_name(), static_cast<int>(where.line()), where.function_name()));
+      starter->start(*state_);
+    }
+    task_->wait_for(*state_);
+  }
+  T await_resume() {
+    if (!state_->cancelled())
+      task_->resumed_with_outcome(state_->asked(), state_->cancel_message());
+    if constexpr (std::is_void_v<T>)
+      state_->check_result();
+    else
+      return detail::take_result(*state_);
+  }
+
+ private:
+  using State = detail::OperationState<T>;
+
+  std::unique_ptr<detail::Starter<T>> starter_;  // null once it was awaited
+  detail::TaskBase* task_ = nullptr;
+  detail::Ref<State> state_;
+};
+
+namespace detail {
+
+/// What use_awaitable does.
+template <class Signature, class Initiation, class... Args>
+Operation<typename Completed<Signature>::Result> make_operation(Initiation&& initiation,
+                                                                Args&&... args) {
+  using S = StarterOf<Signature, std::decay_t<Initiation>, std::decay_t<Args>...>;
+  return Operation<typename Completed<Signature>::Result>(std::make_unique<S>(
+      std::in_place, std::forward<Initiation>(initiation), std::forward<Args>(args)...));
+}
 
 /// What use_future does.
 template <class Signature, class Initiation, class... Args>
-auto start_operation(Initiation&& initiation, Args&&... args) {
+Future<typename Completed<Signature>::Result> start_operation(Initiation&& initiation,
+                                                              Args&&... args) {
   using Result = typename Completed<Signature>::Result;
   Scheduler& loop = default_scheduler();
   loop.check_usable();
@@ -206,10 +244,8 @@ struct Spawn {
 /// Awaiting a boost::asio::awaitable spawns it where the loop runs. It is used up.
 template <class T, class Executor>
 struct AwaitableAdapter<boost::asio::awaitable<T, Executor>> {
-  using Awaitable = boost::asio::awaitable<T, Executor>;
-  static AwaitableOperation<Delivered<T>, Spawn, Awaitable> adapt(Awaitable& awaitable) {
-    return AwaitableOperation<Delivered<T>, Spawn, Awaitable>(std::in_place, Spawn(),
-                                                              std::move(awaitable));
+  static Operation<T> adapt(boost::asio::awaitable<T, Executor>& awaitable) {
+    return make_operation<Delivered<T>>(Spawn(), std::move(awaitable));
   }
 };
 
@@ -218,26 +254,23 @@ struct AwaitableAdapter<boost::asio::awaitable<T, Executor>> {
 
 template <class Signature>
 class boost::asio::async_result<asyncio::use_awaitable_t, Signature> {
-  template <class... T>
-  using Operation = asyncio::detail::AwaitableOperation<Signature, std::decay_t<T>...>;
-
  public:
+  using return_type = asyncio::Operation<typename asyncio::detail::Completed<Signature>::Result>;
+
   template <class Initiation, class... Args>
-  static Operation<Initiation, Args...> initiate(Initiation&& initiation, asyncio::use_awaitable_t,
-                                                 Args&&... args) {
-    return Operation<Initiation, Args...>(std::in_place, std::forward<Initiation>(initiation),
-                                          std::forward<Args>(args)...);
+  static return_type initiate(Initiation&& initiation, asyncio::use_awaitable_t, Args&&... args) {
+    return asyncio::detail::make_operation<Signature>(std::forward<Initiation>(initiation),
+                                                      std::forward<Args>(args)...);
   }
 };
 
 template <class Signature>
 class boost::asio::async_result<asyncio::use_future_t, Signature> {
-  using Result = typename asyncio::detail::Completed<Signature>::Result;
-
  public:
+  using return_type = asyncio::Future<typename asyncio::detail::Completed<Signature>::Result>;
+
   template <class Initiation, class... Args>
-  static asyncio::Future<Result> initiate(Initiation&& initiation, asyncio::use_future_t,
-                                          Args&&... args) {
+  static return_type initiate(Initiation&& initiation, asyncio::use_future_t, Args&&... args) {
     return asyncio::detail::start_operation<Signature>(std::forward<Initiation>(initiation),
                                                        std::forward<Args>(args)...);
   }
