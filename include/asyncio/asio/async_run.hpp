@@ -40,13 +40,24 @@
 
 #include <asyncio/event_loop.hpp>
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/associated_allocator.hpp>
 #include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_type.hpp>
+#include <boost/asio/dispatch.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
+
+namespace boost::asio {
+template <class Executor>
+class basic_yield_context;
+namespace detail {
+template <class T, class Blocking>
+class promise_executor;
+}
+}  // namespace boost::asio
 
 namespace asyncio::inline v1 {
 
@@ -167,12 +178,20 @@ class HandlerCall {
   Value value_;
 };
 
+/// use_future's: it runs whatever is posted to it in a system's thread, which nobody needs to set a
+/// promise.
+template <class Executor>
+inline constexpr bool sets_promise = false;
+template <class T, class Blocking>
+inline constexpr bool sets_promise<boost::asio::detail::promise_executor<T, Blocking>> = true;
+
 /// Source: what is waited for; see RunSource and WaitSource.
 template <class Source, class Handler>
 class OperationOf final : public Operation {
  public:
   using T = typename Source::value_type;
   using Executor = boost::asio::any_io_executor;
+  using HandlerExecutor = boost::asio::associated_executor_t<Handler, Executor>;
 
   /// Begins when launch() or begin() is called.
   template <class H>
@@ -232,7 +251,10 @@ class OperationOf final : public Operation {
     const auto handler_work = std::move(handler_work_);
     destroy();
     BOOST_ASIO_HANDLER_LOCATION((__FILE__, __LINE__, Source::name));
-    boost::asio::post(handler_work.get_executor(), std::move(call));
+    if constexpr (sets_promise<HandlerExecutor>)
+      boost::asio::dispatch(handler_work.get_executor(), std::move(call));
+    else
+      boost::asio::post(handler_work.get_executor(), std::move(call));
   }
 
   void destroy() noexcept {
@@ -244,8 +266,7 @@ class OperationOf final : public Operation {
   }
 
   boost::asio::executor_work_guard<Executor> loop_work_;
-  boost::asio::executor_work_guard<boost::asio::associated_executor_t<Handler, Executor>>
-      handler_work_;
+  boost::asio::executor_work_guard<HandlerExecutor> handler_work_;
   Source source_;
   Handler handler_;
 };
@@ -340,10 +361,25 @@ inline constexpr bool is_awaited<void> = false;
 template <class T, class Executor>
 inline constexpr bool is_awaited<boost::asio::awaitable<T, Executor>> = true;
 
+template <class Token>
+inline constexpr bool is_yield_context = false;
+template <class Executor>
+inline constexpr bool is_yield_context<boost::asio::basic_yield_context<Executor>> = true;
+
 template <class Source, class Token>
 decltype(auto) initiate(EventLoop& loop, Source source, Token& token) {
-  return boost::asio::async_initiate<Token, completion_signature<typename Source::value_type>>(
-      Initiation(loop), token, std::move(source));
+  using T = typename Source::value_type;
+  if constexpr (is_yield_context<std::remove_const_t<Token>>) {
+    // Asio 1.81 cannot resume one with an exception_ptr: with a value beside it that does not
+    // compile, alone it is thrown even if it is null.
+    const auto as_tuple = boost::asio::as_tuple(token);
+    auto outcome = initiate(loop, std::move(source), as_tuple);
+    if (std::get<0>(outcome)) std::rethrow_exception(std::get<0>(outcome));
+    if constexpr (!std::is_void_v<T>) return T(std::get<1>(std::move(outcome)));
+  } else {
+    return boost::asio::async_initiate<Token, completion_signature<T>>(Initiation(loop), token,
+                                                                       std::move(source));
+  }
 }
 
 }  // namespace detail
