@@ -12,12 +12,12 @@
 // be default constructible, is T() if there is an exception. For void it is called with the
 // std::exception_ptr alone. It is posted to its associated executor, by default the loop's: it is
 // never called by the initiating function, and never within a pass of the loop, so what it throws
-// leaves whoever runs that executor's context. From initiation to completion there is outstanding
-// work for that executor and the loop's. Without an error_code in the signature redirect_error has
-// nothing to redirect.
+// leaves whoever runs that executor's context. (use_future needs no executor; its future is ready
+// at once.) From initiation to completion there is outstanding work for that executor and the
+// loop's.
 //
 // Cancellation: an emission of the handler's cancellation slot, of any type, asks what is waited
-// for to cancel itself, as its cancel() does; it may be caught and survived. To be emitted where
+// for to cancel itself, as its cancel() does; a task may catch it and go on. To be emitted where
 // the handler's executor runs, which may be in another thread than the loop. Too late it is without
 // effect: what has a result delivers it.
 //
@@ -25,9 +25,13 @@
 // because code made for Asio catches std::exception, and CancelledError is none. So is what was not
 // done when the loop was closed. All other exceptions are passed on as they are; SystemExit and
 // KeyboardInterrupt leave the loop, too. RuntimeError "Event loop is closed" if it was closed
-// before.
+// before. The signature has no error_code: redirect_error has nothing to redirect.
 //
 // Memory: one block by the handler's associated allocator, given back before the handler is called.
+// Whatever executor the handler has, its context must exist until then.
+//
+// yield_context: async_run(loop, f(), yield). Asio 1.81 itself cannot resume one with an
+// exception_ptr, so within adapters it takes as_tuple(yield).
 #pragma once
 
 #include <atomic>
@@ -35,6 +39,7 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -43,6 +48,7 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/associated_allocator.hpp>
 #include <boost/asio/associated_cancellation_slot.hpp>
+#include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_type.hpp>
@@ -146,7 +152,7 @@ class Operation : public Arrival {
   void end(std::exception_ptr error) noexcept;
 
   Scheduler& loop_;
-  Ref<ContextState> context_;  // the initiator's
+  Ref<ContextState> context_;                // the initiator's
   const Ref<CancelRequest> cancel_request_;  // null if the handler has no slot
   Completion completion_;
 };
@@ -205,9 +211,8 @@ class OperationOf final : public Operation {
     auto allocator = allocator_for(handler);
     const auto memory = std::allocator_traits<decltype(allocator)>::allocate(allocator, 1);
     try {
-      return *::new (static_cast<void*>(std::to_address(memory)))
-          OperationOf(loop, executor, std::forward<H>(handler), std::move(source),
-                      std::move(cancel_request));
+      return *::new (static_cast<void*>(std::to_address(memory))) OperationOf(
+          loop, executor, std::forward<H>(handler), std::move(source), std::move(cancel_request));
     } catch (...) {
       std::allocator_traits<decltype(allocator)>::deallocate(allocator, memory, 1);
       throw;
@@ -228,8 +233,7 @@ class OperationOf final : public Operation {
   static auto allocator_for(const Handler& handler) {
     const auto allocator = boost::asio::get_associated_allocator(handler);
     using Allocator = std::remove_const_t<decltype(allocator)>;
-    return
-        typename std::allocator_traits<Allocator>::template rebind_alloc<OperationOf>(allocator);
+    return typename std::allocator_traits<Allocator>::template rebind_alloc<OperationOf>(allocator);
   }
 
   Ref<FutureBase> start(Scheduler& loop) override { return source_.start(loop); }
@@ -370,8 +374,8 @@ template <class Source, class Token>
 decltype(auto) initiate(EventLoop& loop, Source source, Token& token) {
   using T = typename Source::value_type;
   if constexpr (is_yield_context<std::remove_const_t<Token>>) {
-    // Asio 1.81 cannot resume one with an exception_ptr: with a value beside it that does not
-    // compile, alone it is thrown even if it is null.
+    // Asio's own handler, in 1.81, does not compile for an exception_ptr with a value, and throws
+    // one that is alone even if it is null.
     const auto as_tuple = boost::asio::as_tuple(token);
     auto outcome = initiate(loop, std::move(source), as_tuple);
     if (std::get<0>(outcome)) std::rethrow_exception(std::get<0>(outcome));
@@ -402,9 +406,8 @@ decltype(auto) async_run(EventLoop& loop, F&& function, CompletionToken&& token)
   using Result = decltype(asyncio::async_run(loop, std::declval<Coroutine<T>>(),
                                              std::forward<CompletionToken>(token)));
   if constexpr (detail::is_awaited<Result>) static_assert(detail::require_inline_callable<F>());
-  return asyncio::async_run(
-      loop, detail::call_and_keep<std::decay_t<F>>(std::forward<F>(function)),
-      std::forward<CompletionToken>(token));
+  return asyncio::async_run(loop, detail::call_and_keep<std::decay_t<F>>(std::forward<F>(function)),
+                            std::forward<CompletionToken>(token));
 }
 
 template <class CompletionToken>
