@@ -19,7 +19,7 @@ libraries_are_there() {
   cat >"$probe/CMakeLists.txt" <<'PROBE'
 cmake_minimum_required(VERSION 3.25)
 project(probe LANGUAGES CXX)
-find_package(Boost 1.81 CONFIG REQUIRED COMPONENTS log unit_test_framework)
+find_package(Boost 1.81 CONFIG REQUIRED COMPONENTS context log unit_test_framework)
 find_package(OpenSSL 3.0 REQUIRED)
 PROBE
   cmake -G Ninja -S "$probe" -B "$probe/build" >/dev/null 2>&1 && found=0 || found=1
@@ -40,7 +40,8 @@ if [ "${1:-}" = ci ]; then
   has clang++-19 || need clang-19
 fi
 if [ -n "$missing" ] || ! libraries_are_there; then
-  need libboost1.81-dev libboost-log1.81-dev libboost-test1.81-dev libssl-dev
+  need libboost1.81-dev libboost-context1.81-dev libboost-log1.81-dev libboost-test1.81-dev \
+    libssl-dev
 fi
 [ -n "$missing" ] || exit 0
 

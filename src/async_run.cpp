@@ -78,9 +78,12 @@ void Operation::begin() {
 }
 
 void Operation::done() noexcept {
-  if (!future_->ended_by_cancelled_error()) return end(future_->failed() ? future_->exception() : nullptr);
-  future_->mark_retrieved();
-  end(aborted());
+  if (future_->ended_by_cancelled_error()) {
+    future_->mark_retrieved();
+    end(aborted());
+  } else {
+    end(future_->exception());
+  }
 }
 
 void Operation::abort() noexcept { end(aborted()); }

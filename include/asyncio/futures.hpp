@@ -291,9 +291,9 @@ class AnyFuture {
     });
   }
 
-  /// Waits as an asynchronous operation of Asio, for any completion token of signature
-  /// void(std::exception_ptr); see <asyncio/asio/async_run.hpp>, which is needed for it. Cancelling
-  /// the operation cancels the future.
+  /// Waits as an operation of Asio, for any completion token of signature void(std::exception_ptr);
+  /// see <asyncio/asio/async_run.hpp>, which is needed for it. In the loop's thread. Cancelling the
+  /// operation cancels the future. RuntimeError "Event loop is closed" if the loop is destroyed.
   template <class CompletionToken>
   decltype(auto) async_wait(CompletionToken&& token) const;
 

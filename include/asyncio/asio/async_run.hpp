@@ -12,12 +12,12 @@
 // be default constructible, is T() if there is an exception. For void it is called with the
 // std::exception_ptr alone. It is posted to its associated executor, by default the loop's: it is
 // never called by the initiating function, and never within a pass of the loop, so what it throws
-// leaves whoever runs that executor's context. From initiation to completion there is outstanding
-// work for that executor and the loop's. Without an error_code in the signature redirect_error has
-// nothing to redirect.
+// leaves whoever runs that executor's context. (use_future needs no executor; its future is ready
+// at once.) From initiation to completion there is outstanding work for that executor and the
+// loop's.
 //
 // Cancellation: an emission of the handler's cancellation slot, of any type, asks what is waited
-// for to cancel itself, as its cancel() does; it may be caught and survived. To be emitted where
+// for to cancel itself, as its cancel() does; a task may catch it and go on. To be emitted where
 // the handler's executor runs, which may be in another thread than the loop. Too late it is without
 // effect: what has a result delivers it.
 //
@@ -25,9 +25,13 @@
 // because code made for Asio catches std::exception, and CancelledError is none. So is what was not
 // done when the loop was closed. All other exceptions are passed on as they are; SystemExit and
 // KeyboardInterrupt leave the loop, too. RuntimeError "Event loop is closed" if it was closed
-// before.
+// before. The signature has no error_code: redirect_error has nothing to redirect.
 //
 // Memory: one block by the handler's associated allocator, given back before the handler is called.
+// Whatever executor the handler has, its context must exist until then.
+//
+// yield_context: async_run(loop, f(), yield). Asio 1.81 itself cannot resume one with an
+// exception_ptr, so within adapters it takes as_tuple(yield).
 #pragma once
 
 #include <atomic>
@@ -35,18 +39,31 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
 #include <asyncio/event_loop.hpp>
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/associated_allocator.hpp>
 #include <boost/asio/associated_cancellation_slot.hpp>
+#include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_type.hpp>
+#include <boost/asio/dispatch.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
+
+namespace boost::asio {
+template <class Executor>
+class basic_yield_context;
+namespace detail {
+template <class T, class Blocking>
+class promise_executor;
+}
+}  // namespace boost::asio
 
 namespace asyncio::inline v1 {
 
@@ -135,7 +152,7 @@ class Operation : public Arrival {
   void end(std::exception_ptr error) noexcept;
 
   Scheduler& loop_;
-  Ref<ContextState> context_;  // the initiator's
+  Ref<ContextState> context_;                // the initiator's
   const Ref<CancelRequest> cancel_request_;  // null if the handler has no slot
   Completion completion_;
 };
@@ -167,12 +184,20 @@ class HandlerCall {
   Value value_;
 };
 
+/// use_future's: it runs whatever is posted to it in a system's thread, which nobody needs to set a
+/// promise.
+template <class Executor>
+inline constexpr bool sets_promise = false;
+template <class T, class Blocking>
+inline constexpr bool sets_promise<boost::asio::detail::promise_executor<T, Blocking>> = true;
+
 /// Source: what is waited for; see RunSource and WaitSource.
 template <class Source, class Handler>
 class OperationOf final : public Operation {
  public:
   using T = typename Source::value_type;
   using Executor = boost::asio::any_io_executor;
+  using HandlerExecutor = boost::asio::associated_executor_t<Handler, Executor>;
 
   /// Begins when launch() or begin() is called.
   template <class H>
@@ -186,9 +211,8 @@ class OperationOf final : public Operation {
     auto allocator = allocator_for(handler);
     const auto memory = std::allocator_traits<decltype(allocator)>::allocate(allocator, 1);
     try {
-      return *::new (static_cast<void*>(std::to_address(memory)))
-          OperationOf(loop, executor, std::forward<H>(handler), std::move(source),
-                      std::move(cancel_request));
+      return *::new (static_cast<void*>(std::to_address(memory))) OperationOf(
+          loop, executor, std::forward<H>(handler), std::move(source), std::move(cancel_request));
     } catch (...) {
       std::allocator_traits<decltype(allocator)>::deallocate(allocator, memory, 1);
       throw;
@@ -209,8 +233,7 @@ class OperationOf final : public Operation {
   static auto allocator_for(const Handler& handler) {
     const auto allocator = boost::asio::get_associated_allocator(handler);
     using Allocator = std::remove_const_t<decltype(allocator)>;
-    return
-        typename std::allocator_traits<Allocator>::template rebind_alloc<OperationOf>(allocator);
+    return typename std::allocator_traits<Allocator>::template rebind_alloc<OperationOf>(allocator);
   }
 
   Ref<FutureBase> start(Scheduler& loop) override { return source_.start(loop); }
@@ -232,7 +255,10 @@ class OperationOf final : public Operation {
     const auto handler_work = std::move(handler_work_);
     destroy();
     BOOST_ASIO_HANDLER_LOCATION((__FILE__, __LINE__, Source::name));
-    boost::asio::post(handler_work.get_executor(), std::move(call));
+    if constexpr (sets_promise<HandlerExecutor>)
+      boost::asio::dispatch(handler_work.get_executor(), std::move(call));
+    else
+      boost::asio::post(handler_work.get_executor(), std::move(call));
   }
 
   void destroy() noexcept {
@@ -244,8 +270,7 @@ class OperationOf final : public Operation {
   }
 
   boost::asio::executor_work_guard<Executor> loop_work_;
-  boost::asio::executor_work_guard<boost::asio::associated_executor_t<Handler, Executor>>
-      handler_work_;
+  boost::asio::executor_work_guard<HandlerExecutor> handler_work_;
   Source source_;
   Handler handler_;
 };
@@ -340,10 +365,25 @@ inline constexpr bool is_awaited<void> = false;
 template <class T, class Executor>
 inline constexpr bool is_awaited<boost::asio::awaitable<T, Executor>> = true;
 
+template <class Token>
+inline constexpr bool is_yield_context = false;
+template <class Executor>
+inline constexpr bool is_yield_context<boost::asio::basic_yield_context<Executor>> = true;
+
 template <class Source, class Token>
 decltype(auto) initiate(EventLoop& loop, Source source, Token& token) {
-  return boost::asio::async_initiate<Token, completion_signature<typename Source::value_type>>(
-      Initiation(loop), token, std::move(source));
+  using T = typename Source::value_type;
+  if constexpr (is_yield_context<std::remove_const_t<Token>>) {
+    // Asio's own handler, in 1.81, does not compile for an exception_ptr with a value, and throws
+    // one that is alone even if it is null.
+    const auto as_tuple = boost::asio::as_tuple(token);
+    auto outcome = initiate(loop, std::move(source), as_tuple);
+    if (std::get<0>(outcome)) std::rethrow_exception(std::get<0>(outcome));
+    if constexpr (!std::is_void_v<T>) return T(std::get<1>(std::move(outcome)));
+  } else {
+    return boost::asio::async_initiate<Token, completion_signature<T>>(Initiation(loop), token,
+                                                                       std::move(source));
+  }
 }
 
 }  // namespace detail
@@ -366,9 +406,8 @@ decltype(auto) async_run(EventLoop& loop, F&& function, CompletionToken&& token)
   using Result = decltype(asyncio::async_run(loop, std::declval<Coroutine<T>>(),
                                              std::forward<CompletionToken>(token)));
   if constexpr (detail::is_awaited<Result>) static_assert(detail::require_inline_callable<F>());
-  return asyncio::async_run(
-      loop, detail::call_and_keep<std::decay_t<F>>(std::forward<F>(function)),
-      std::forward<CompletionToken>(token));
+  return asyncio::async_run(loop, detail::call_and_keep<std::decay_t<F>>(std::forward<F>(function)),
+                            std::forward<CompletionToken>(token));
 }
 
 template <class CompletionToken>
