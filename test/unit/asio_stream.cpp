@@ -4,7 +4,6 @@
 #include <asyncio/asio.hpp>
 
 #include <array>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -13,8 +12,6 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/read_until.hpp>
-#include <boost/asio/ssl/stream.hpp>
-#include <boost/asio/strand.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/use_future.hpp>
 #include <boost/asio/write.hpp>
@@ -49,6 +46,7 @@ struct Result {
 /// A stream, and the other end of its socket.
 struct Fixture : Connection {
   Fixture() : stream(open_streams()) {}
+  ~Fixture() { stream.writer().close(); }
   std::pair<StreamReader, StreamWriter> open_streams() {
     auto [mine, theirs] = Socket::pair();
     peer = std::move(theirs);
@@ -359,6 +357,7 @@ BOOST_AUTO_TEST_CASE(it_works_in_a_guest_and_from_the_hosts_handlers) {
     io.poll();
   }
   BOOST_TEST(text(result.size) == "spam");
+  adopted->writer().close();
 }
 
 BOOST_AUTO_TEST_SUITE_END()
