@@ -4,6 +4,7 @@
 #include <asyncio/asio.hpp>
 
 #include <array>
+#include <atomic>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -12,6 +13,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/read_until.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/use_future.hpp>
 #include <boost/asio/write.hpp>
@@ -327,6 +329,21 @@ BOOST_AUTO_TEST_CASE(the_handler_runs_on_its_own_executor) {
   BOOST_TEST(text(result.size) == "spam");
 }
 
+BOOST_AUTO_TEST_CASE(the_handler_may_run_in_another_thread) {
+  asio::thread_pool pool(1);
+  std::atomic<int> calls = 0;
+  auto count = asio::bind_executor(pool, [&](const error_code&, std::size_t) { ++calls; });
+  for (int i = 0; i != 20; i += 2) {
+    peer.send("x");
+    stream.async_read_some(asio::buffer(memory), count);
+    run_until([&] { return calls == i + 1; });
+    stream.async_write_some(asio::buffer("y", 1), count);
+    run_until([&] { return calls == i + 2; });
+  }
+  pool.join();
+  BOOST_TEST(received() == std::string(10, 'y'));
+}
+
 BOOST_AUTO_TEST_CASE(a_loop_that_is_closed_destroys_the_handlers_that_wait) {
   const auto alive = std::make_shared<int>();
   asio::cancellation_signal signal;
@@ -347,8 +364,10 @@ BOOST_AUTO_TEST_CASE(it_works_in_a_guest_and_from_the_hosts_handlers) {
   auto [mine, theirs] = Socket::pair();
   std::optional<AsioStream> adopted;
   Result result;
-  const auto open = guest.create_task(
-      [&]() -> Coroutine<> { adopted.emplace(co_await open_connection({.sock = &mine})); });
+  const auto open = guest.create_task([&]() -> Coroutine<> {
+    auto streams = co_await open_connection({.sock = &mine});
+    adopted.emplace(std::move(streams));
+  });
   while (!open.done()) io.poll();
   asio::post(io, [&] { adopted->async_read_some(asio::buffer(memory), result.handler()); });
   theirs.send("spam");

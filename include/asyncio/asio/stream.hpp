@@ -12,7 +12,6 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/async_result.hpp>
-#include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/compose.hpp>
@@ -154,9 +153,9 @@ class StreamOperation {
   void operator()(Self& self) {
     if (outcome_) return std::apply([&](auto... results) { self.complete(results...); }, *outcome_);
     self.reset_cancellation_state(Transfer::cancellation());
-    outcome_ = transfer_.begin();
+    outcome_ = transfer_->begin();
     if (outcome_) return post(self);
-    const auto task = create_task(*loop_, transfer_.wait());
+    const auto task = create_task(*loop_, transfer_->wait());
     task.state()->as_task()->set_log_destroy_pending(false);
     if (auto slot = self.get_cancellation_state().slot(); slot.is_connected())
       slot.assign([task](boost::asio::cancellation_type) { task.cancel(); });
@@ -165,19 +164,22 @@ class StreamOperation {
   template <class Self>
   void operator()(Self& self, const AnyFuture& done) {
     self.get_cancellation_state().slot().clear();
-    outcome_ = transfer_.end(done);
+    outcome_ = transfer_->end(done);
     post(self);
   }
 
  private:
+  /// What is for the loop's thread only stays here.
   template <class Self>
-  static void post(Self& self) {
+  void post(Self& self) {
+    transfer_.reset();
+    loop_ = nullptr;
     BOOST_ASIO_HANDLER_LOCATION((__FILE__, __LINE__, Transfer::name));
     boost::asio::post(std::move(self));
   }
 
   Ref<Scheduler> loop_;
-  Transfer transfer_;
+  std::optional<Transfer> transfer_;
   std::optional<typename Transfer::Outcome> outcome_;
 };
 
@@ -196,9 +198,7 @@ class StreamOperation {
 /// - A slot that the handler is bound to cancels: reading takes nothing out then (total), what was
 ///   to be written is with the writer (partial), and counted.
 /// - Errors: eof at the end of the stream, the code of an OSError, operation_aborted when
-/// cancelled,
-///   io_error for an exception without a code, such as what StreamReader::set_exception() was
-///   given.
+///   cancelled, io_error for an exception without a code, such as set_exception() may be given.
 /// - One read at a time, which excludes the reader's own functions; the same for writing. Buffers
 ///   must live until the handler is called.
 /// - If the loop is closed before, the handler is destroyed without being called.
