@@ -45,9 +45,9 @@ void CancelRequest::deliver() {
     requested_ = true;
 }
 
-// -- Operation
+// -- WaitOperation
 
-void Operation::launch() {
+void WaitOperation::launch() {
   // Kept here: once it is pushed, operation and loop may be gone.
   const std::shared_ptr<ForeignQueue> queue = core_of(loop_).foreign_queue();
   if (queue->in_thread())
@@ -56,13 +56,13 @@ void Operation::launch() {
     complete(std::make_exception_ptr(RuntimeError("Event loop is closed")));
 }
 
-void Operation::run() {
+void WaitOperation::run() {
   Ref<ContextState> context = std::move(context_);
   const ContextScope scope(context);
   begin();
 }
 
-void Operation::begin() {
+void WaitOperation::begin() {
   try {
     future_ = start(loop_);
   } catch (...) {
@@ -77,7 +77,7 @@ void Operation::begin() {
   future_->add_callback(completion_, false);
 }
 
-void Operation::done() noexcept {
+void WaitOperation::done() noexcept {
   if (future_->ended_by_cancelled_error()) {
     future_->mark_retrieved();
     end(aborted());
@@ -86,10 +86,10 @@ void Operation::done() noexcept {
   }
 }
 
-void Operation::abort() noexcept { end(aborted()); }
+void WaitOperation::abort() noexcept { end(aborted()); }
 
 // The loop is being closed.
-void Operation::drop() noexcept {
+void WaitOperation::drop() noexcept {
   expect_no_more();
   if (!future_) return abort();
   const Ref<FutureBase> future = future_;
@@ -97,7 +97,7 @@ void Operation::drop() noexcept {
   future->remove_callbacks([this](ReadyNode& node) { return &node == &completion_; });
 }
 
-void Operation::end(std::exception_ptr error) noexcept {
+void WaitOperation::end(std::exception_ptr error) noexcept {
   expect_no_more();
   if (cancel_request_) cancel_request_->detach();
   complete(std::move(error));

@@ -116,7 +116,7 @@ class Canceller {
 
 /// An operation of Asio that waits for a task or future. As an entry of the ready queue it is its
 /// own beginning; from then on it is for the loop's thread only.
-class Operation : public Arrival {
+class WaitOperation : public Arrival {
  public:
   /// Any thread: it begins in the loop's thread, in this call if that is this one.
   void launch();
@@ -124,9 +124,9 @@ class Operation : public Arrival {
   void begin();
 
  protected:
-  Operation(Scheduler& loop, Ref<CancelRequest> cancel_request)
+  WaitOperation(Scheduler& loop, Ref<CancelRequest> cancel_request)
       : loop_(loop), context_(capture_context()), cancel_request_(std::move(cancel_request)) {}
-  ~Operation() = default;
+  ~WaitOperation() = default;
 
   /// What is to be waited for; throws if that cannot be.
   virtual Ref<FutureBase> start(Scheduler& loop) = 0;
@@ -142,7 +142,7 @@ class Operation : public Arrival {
     void run() override { operation->done(); }
     /// The loop is being closed, or the future is given up.
     void drop() noexcept override { operation->abort(); }
-    Operation* operation = nullptr;
+    WaitOperation* operation = nullptr;
   };
 
   void run() final;
@@ -193,7 +193,7 @@ inline constexpr bool sets_promise<boost::asio::detail::promise_executor<T, Bloc
 
 /// Source: what is waited for; see RunSource and WaitSource.
 template <class Source, class Handler>
-class OperationOf final : public Operation {
+class WaitOperationOf final : public WaitOperation {
  public:
   using T = typename Source::value_type;
   using Executor = boost::asio::any_io_executor;
@@ -201,7 +201,7 @@ class OperationOf final : public Operation {
 
   /// Begins when launch() or begin() is called.
   template <class H>
-  static OperationOf& make(EventLoop& loop, const Executor& executor, H&& handler,
+  static WaitOperationOf& make(EventLoop& loop, const Executor& executor, H&& handler,
                            Source&& source) {
     Ref<CancelRequest> cancel_request;
     if (auto slot = boost::asio::get_associated_cancellation_slot(handler); slot.is_connected()) {
@@ -211,7 +211,7 @@ class OperationOf final : public Operation {
     auto allocator = allocator_for(handler);
     const auto memory = std::allocator_traits<decltype(allocator)>::allocate(allocator, 1);
     try {
-      return *::new (static_cast<void*>(std::to_address(memory))) OperationOf(
+      return *::new (static_cast<void*>(std::to_address(memory))) WaitOperationOf(
           loop, executor, std::forward<H>(handler), std::move(source), std::move(cancel_request));
     } catch (...) {
       std::allocator_traits<decltype(allocator)>::deallocate(allocator, memory, 1);
@@ -221,19 +221,19 @@ class OperationOf final : public Operation {
 
  private:
   template <class H>
-  OperationOf(EventLoop& loop, const Executor& executor, H&& handler, Source&& source,
+  WaitOperationOf(EventLoop& loop, const Executor& executor, H&& handler, Source&& source,
               Ref<CancelRequest> cancel_request)
-      : Operation(loop.scheduler(), std::move(cancel_request)),
+      : WaitOperation(loop.scheduler(), std::move(cancel_request)),
         loop_work_(executor),
         handler_work_(boost::asio::get_associated_executor(handler, executor)),
         source_(std::move(source)),
         handler_(std::forward<H>(handler)) {}
-  ~OperationOf() = default;
+  ~WaitOperationOf() = default;
 
   static auto allocator_for(const Handler& handler) {
     const auto allocator = boost::asio::get_associated_allocator(handler);
     using Allocator = std::remove_const_t<decltype(allocator)>;
-    return typename std::allocator_traits<Allocator>::template rebind_alloc<OperationOf>(allocator);
+    return typename std::allocator_traits<Allocator>::template rebind_alloc<WaitOperationOf>(allocator);
   }
 
   Ref<FutureBase> start(Scheduler& loop) override { return source_.start(loop); }
@@ -265,7 +265,7 @@ class OperationOf final : public Operation {
     auto allocator = allocator_for(handler_);
     using Traits = std::allocator_traits<decltype(allocator)>;
     const auto memory = std::pointer_traits<typename Traits::pointer>::pointer_to(*this);
-    this->~OperationOf();
+    this->~WaitOperationOf();
     Traits::deallocate(allocator, memory, 1);
   }
 
@@ -284,7 +284,7 @@ class RunSource {
 
   explicit RunSource(Coroutine<T> coroutine) noexcept : coroutine_(std::move(coroutine)) {}
 
-  static void begin(Operation& operation) { operation.launch(); }
+  static void begin(WaitOperation& operation) { operation.launch(); }
   Ref<FutureBase> start(Scheduler& loop) {
     return detail::create_task(loop, std::move(coroutine_)).state();
   }
@@ -307,7 +307,7 @@ class WaitSource {
   WaitSource(Ref<FutureBase> future, bool take) noexcept
       : future_(std::move(future)), take_(take) {}
 
-  static void begin(Operation& operation) { operation.begin(); }
+  static void begin(WaitOperation& operation) { operation.begin(); }
   Ref<FutureBase> start(Scheduler& loop) {
     loop.check_usable();
     return std::move(future_);
@@ -332,7 +332,7 @@ class Initiation {
   executor_type get_executor() const noexcept { return executor_; }
   template <class Handler, class Source>
   void operator()(Handler&& handler, Source&& source) const {
-    using Op = OperationOf<std::decay_t<Source>, std::decay_t<Handler>>;
+    using Op = WaitOperationOf<std::decay_t<Source>, std::decay_t<Handler>>;
     auto& operation = Op::make(*loop_, executor_, std::forward<Handler>(handler),
                                std::decay_t<Source>(std::forward<Source>(source)));
     std::decay_t<Source>::begin(operation);
