@@ -389,7 +389,11 @@ void LoopCore::arm_timer() {
   if (virtual_time() && !owned_context_) return;  // whoever runs the host moves the clock
   // stop() is for run_forever: it must not make a guest spin.
   const Duration time_to_wait = time_to_timer();
-  if (time_to_wait == Duration::max()) return;
+  if (time_to_wait == Duration::max()) {  // what was waited for was cancelled: it is work no more
+    if (timer_deadline_ != TimePoint::max()) timer_->cancel();
+    timer_deadline_ = TimePoint::max();
+    return;
+  }
   const TimePoint deadline = time() + time_to_wait;
   if (!timer_) timer_.emplace(io_executor());
   if (timer_deadline_ <= deadline && timer_deadline_ > time()) return;  // wakes early enough

@@ -50,7 +50,7 @@ void HandleNode::run() {
 
 void HandleNode::cancel() noexcept {
   if (std::exchange(cancelled_, true)) return;
-  if (in_heap_) ++scheduler_.cancelled_timers_;
+  if (in_heap_) scheduler_.timer_cancelled(*this);
   if (!running_) discard();
 }
 
@@ -103,6 +103,13 @@ void Scheduler::add_timer(HandleNode& node, TimePoint when) {
   timers_.push({when.nanoseconds(), &node});
   node.add_ref();
   if (timers_.top().node == &node) earliest_timer_changed();
+}
+
+/// It leaves the heap with a later pass. If that is the one for which the loop waits, nobody need
+/// wait for it any more.
+void Scheduler::timer_cancelled(const HandleNode& node) noexcept {
+  ++cancelled_timers_;
+  if (!attended_ && timers_.top().node == &node) attend();
 }
 
 void Scheduler::begin_pass() {

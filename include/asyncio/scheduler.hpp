@@ -250,6 +250,7 @@ class Scheduler {
  private:
   friend class HandleNode;
   void add_timer(HandleNode& node, TimePoint when);
+  void timer_cancelled(const HandleNode& node) noexcept;
   void sweep_timers();
   void run_watched(ReadyNode& node);
   void check_guarded() const;

@@ -122,10 +122,17 @@ BOOST_AUTO_TEST_CASE(a_daemon_is_no_work_and_goes_without_a_report) {
 BOOST_AUTO_TEST_CASE(a_timer_a_server_and_work_in_a_thread_are_work_for_the_context) {
   asio::io_context io;
   EventLoop loop(io);
-  TimerHandle timer = loop.call_later(3600, [] {});
-  io.poll();
-  BOOST_TEST(!io.stopped());
-  timer.cancel();
+  for (const bool by_a_handler : {false, true}) {
+    TimerHandle timer = loop.call_later(3600, [] {});
+    io.poll();
+    BOOST_TEST(!io.stopped());
+    if (by_a_handler)
+      asio::post(loop.get_executor(), [&] { timer.cancel(); });
+    else
+      loop.call_soon([&] { timer.cancel(); });
+    io.run();  // comes back
+    io.restart();
+  }
 
   EventLoop serving(io);
   Server server =
