@@ -19,7 +19,7 @@ function(boost_headers_of directives result)
 endfunction()
 
 file(GLOB headers RELATIVE "${INCLUDE}" "${INCLUDE}/asyncio/*.hpp")
-list(FILTER headers EXCLUDE REGEX "^asyncio/asio[./]")
+list(REMOVE_ITEM headers asyncio/asio.hpp)
 list(TRANSFORM headers REPLACE "(.+)" "#include <\\1>\n")
 list(JOIN headers "" directives)
 boost_headers_of("${directives}" found)
