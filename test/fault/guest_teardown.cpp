@@ -239,7 +239,11 @@ std::shared_ptr<void> coroutines_run_by_handlers(House& house) {
   kept->futures.push_back(async_run(loop, waits(future), asio::use_future));
   async_run(loop, waits(future), asio::detached);
   asio::co_spawn(*house.io, runs(loop, future), asio::detached);
-  std::thread([&] { async_run(loop, asyncio::sleep(3600), kept->handler()); }).join();
+  const auto elsewhere = []() -> Coroutine<> {
+    const Counted counted;
+    co_await asyncio::sleep(3600);
+  };
+  std::thread([&] { async_run(loop, elsewhere, kept->handler()); }).join();
   return kept;
 }
 

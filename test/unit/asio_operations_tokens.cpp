@@ -161,11 +161,13 @@ struct DefaultToken {
   }
 };
 
+/// The future is cancelled. Too late, that is without effect.
 struct UseFuture {
   static constexpr const char* name = "use_future";
-  static constexpr Endings endings{};
+  static constexpr Endings endings{.at_completion = "42", .after = "42"};
   static Coroutine<std::string> receive(Scene& scene) {
     const Future<int> future = scene.channel.async_receive(asyncio::use_future);
+    scene.request = [future] { future.cancel(); };
     const int value = co_await future;
     co_return std::to_string(value);
   }
