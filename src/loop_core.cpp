@@ -150,7 +150,11 @@ class LoopCore::Guests : public boost::asio::execution_context::service {
 
  private:
   void shutdown() override {
-    while (!cores_.empty()) cores_.back()->close();  // which removes itself
+    while (!cores_.empty()) {
+      LoopCore& core = *cores_.back();
+      core.close();
+      core.leave_context();  // which removes it
+    }
   }
 
   std::mutex mutex_;
@@ -436,8 +440,6 @@ void LoopCore::close() {
   foreign_->close();
   drop_everything();
   context_work_.reset();
-  strand_.reset();
-  if (guests_) std::exchange(guests_, nullptr)->remove(*this);
   if (default_executor_) dismiss(std::move(default_executor_));
   set_closed();
   exception_handler = nullptr;
@@ -459,8 +461,15 @@ void LoopCore::drop_everything() noexcept {
   } while (has_ready());
 }
 
+// Other threads may ask for the executor until now, also when the loop is closed.
+void LoopCore::leave_context() noexcept {
+  strand_.reset();
+  if (guests_) std::exchange(guests_, nullptr)->remove(*this);
+}
+
 void LoopCore::facade_destroyed() noexcept {
   facade = nullptr;
+  leave_context();
   owned_context_.reset();
 }
 

@@ -208,13 +208,14 @@ class LoopCore final : public Scheduler {
   void pump();
   void rest();
   void arm_timer();
+  void leave_context() noexcept;
   void abandon_tasks() noexcept;
   void drop_everything() noexcept;
 
   std::unique_ptr<boost::asio::io_context> owned_context_;  // null in a guest
   boost::asio::io_context* context_;
   std::optional<Host::Strand> strand_;  // none: one thread at a time runs the context
-  Guests* guests_ = nullptr;            // of the same context; null if owned, or closed
+  Guests* guests_ = nullptr;            // of the same context; null if owned, or left
   const bool exact_timers_;
   bool pass_begun_ = false;  // a guest's pass that waits
   bool in_run_host_ = false;

@@ -610,6 +610,7 @@ class EventLoop {
   boost::asio::io_context& get_io_context() noexcept;
   /// Where everything of this loop runs, one at a time: its context, or the strand that it lives
   /// on. A handler that is bound to it may use the loop as one of the loop's own callbacks may.
+  /// Any thread, as long as the loop and its context exist; closed or not, it is always the same.
   boost::asio::any_io_executor get_executor() const;
   /// Where run_in_executor(nullptr, ...) does its work; made at the first call. RuntimeError "Event
   /// loop is closed", "Executor shutdown has been called".

@@ -1,20 +1,38 @@
 // SPDX-License-Identifier: BSL-1.0
 //
 // A guest and its host's context, destroyed in either order, in the middle of everything: tasks,
-// timers, transports, servers, watched descriptors, signals, children, work in threads. The address
-// sanitizer build proves that nothing leaks and that nothing is used after it is gone.
+// timers, transports, servers, watched descriptors, signals, children, work in threads, operations
+// of Asio's in tasks and tasks in operations of Asio's. The address sanitizer build proves that
+// nothing leaks and that nothing is used after it is gone.
 #include <asyncio/asio.hpp>
 #include <asyncio/asyncio.hpp>
 
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/bind_executor.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/local/connect_pair.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/use_future.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <csignal>
+#include <exception>
 #include <functional>
+#include <future>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -159,6 +177,102 @@ std::shared_ptr<void> work_in_threads(House& house) {
   return nullptr;
 }
 
+asio::awaitable<void> waits_as_asio(asio::io_context& io) {
+  const Counted counted;
+  asio::steady_timer timer(io, std::chrono::hours(1));
+  co_await timer.async_wait(asio::use_awaitable);
+}
+
+std::shared_ptr<void> operations_of_asio(House& house) {
+  const auto timer = [](asio::io_context& io) -> Coroutine<> {
+    const Counted counted;
+    asio::steady_timer timer(io, std::chrono::hours(1));
+    co_await timer.async_wait(asyncio::use_awaitable);
+  };
+  const auto future = [](asio::io_context& io) -> Coroutine<> {
+    const Counted counted;
+    asio::steady_timer timer(io, std::chrono::hours(1));
+    const Future<> expired = timer.async_wait(asyncio::use_future);
+    co_await expired;
+  };
+  const auto socket = [](asio::io_context& io) -> Coroutine<> {
+    const Counted counted;
+    asio::local::stream_protocol::socket ours(io), theirs(io);
+    asio::local::connect_pair(ours, theirs);
+    std::array<char, 8> memory;
+    const auto other = asio::make_strand(io);
+    co_await asio::async_read(ours, asio::buffer(memory),
+                              asio::bind_executor(other, asyncio::use_awaitable));
+  };
+  house.loop->create_task(timer, std::ref(*house.io));
+  house.loop->create_task(future, std::ref(*house.io));
+  house.loop->create_task(socket, std::ref(*house.io));
+  house.loop->create_task(waits_as_asio(*house.io));
+  return nullptr;
+}
+
+/// The operations of a handler that somebody may cancel when all is over.
+struct Cancellable {
+  auto handler() {
+    return asio::bind_cancellation_slot(signals.emplace_back().slot(),
+                                        [counted = Counted()](std::exception_ptr) {});
+  }
+  ~Cancellable() {
+    for (auto& signal : signals) signal.emit(asio::cancellation_type::terminal);
+  }
+  std::list<asio::cancellation_signal> signals;
+  std::vector<std::future<void>> futures;
+};
+
+asio::awaitable<void> runs(EventLoop& loop, Future<> future) {
+  const Counted counted;
+  co_await async_run(loop, waits(future), asio::use_awaitable);
+}
+
+std::shared_ptr<void> coroutines_run_by_handlers(House& house) {
+  EventLoop& loop = *house.loop;
+  const Future<> future(loop);
+  auto kept = std::make_shared<Cancellable>();
+  async_run(loop, waits(future), kept->handler());
+  async_run(loop, waits(future),
+            asio::bind_executor(asio::make_strand(*house.io), kept->handler()));
+  kept->futures.push_back(async_run(loop, waits(future), asio::use_future));
+  async_run(loop, waits(future), asio::detached);
+  asio::co_spawn(*house.io, runs(loop, future), asio::detached);
+  const auto elsewhere = []() -> Coroutine<> {
+    const Counted counted;
+    co_await asyncio::sleep(3600);
+  };
+  std::thread([&] { async_run(loop, elsewhere, kept->handler()); }).join();
+  return kept;
+}
+
+std::shared_ptr<void> futures_waited_for_by_handlers(House& house) {
+  const Future<> future = house.loop->create_future();
+  const Task<> task = house.loop->create_task(waits(future));
+  auto kept = std::make_shared<Cancellable>();
+  future.async_wait(kept->handler());
+  task.async_wait(asio::bind_executor(asio::make_strand(*house.io), kept->handler()));
+  kept->futures.push_back(task.async_wait(asio::use_future));
+  return kept;
+}
+
+std::shared_ptr<void> operations_on_streams(House& house) {
+  auto [ours, theirs] = Socket::pair();
+  struct Streams {
+    Socket peer;
+    AsioStream stream;
+    std::array<char, 8> memory{};
+    std::string text = std::string(4 << 20, 'x');  // more than the kernel takes
+  };
+  auto pair = house.loop->run_until_complete(open_connection({.sock = &ours}));
+  auto kept = std::make_shared<Streams>(std::move(theirs), AsioStream(std::move(pair)));
+  const auto handler = [counted = Counted()](boost::system::error_code, std::size_t) {};
+  kept->stream.async_read_some(asio::buffer(kept->memory), handler);
+  asio::async_write(kept->stream, asio::buffer(kept->text), handler);
+  return kept;
+}
+
 const std::vector<std::pair<std::string, Filler>> fillers = {
     {"tasks", tasks},
     {"timers", timers},
@@ -169,6 +283,10 @@ const std::vector<std::pair<std::string, Filler>> fillers = {
     {"signals", signals},
     {"children", children},
     {"work in threads", work_in_threads},
+    {"operations of Asio's", operations_of_asio},
+    {"coroutines run by handlers", coroutines_run_by_handlers},
+    {"futures waited for by handlers", futures_waited_for_by_handlers},
+    {"operations on streams", operations_on_streams},
 };
 
 /// Once with each filler alone, once with all.

@@ -407,4 +407,12 @@ BOOST_AUTO_TEST_CASE(executor_jobs_and_children_come_back_to_the_strand) {
   BOOST_TEST(in_strand);
 }
 
+BOOST_AUTO_TEST_CASE(a_guest_that_is_closed_is_still_where_it_was) {
+  asio::io_context io;
+  EventLoop loop(io);
+  const asio::any_io_executor strand = loop.get_executor();
+  loop.close();
+  BOOST_TEST((loop.get_executor() == strand));
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -53,8 +53,9 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/dispatch.hpp>
-#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/execution/outstanding_work.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/prefer.hpp>
 
 namespace boost::asio {
 template <class Executor>
@@ -191,6 +192,16 @@ inline constexpr bool sets_promise = false;
 template <class T, class Blocking>
 inline constexpr bool sets_promise<boost::asio::detail::promise_executor<T, Blocking>> = true;
 
+/// An executor that counts as outstanding work. Unlike an executor_work_guard it may be of a
+/// strand<any_io_executor>.
+template <class Executor>
+using Tracked = std::decay_t<typename boost::asio::prefer_result<
+    const Executor&, boost::asio::execution::outstanding_work_t::tracked_t>::type>;
+template <class Executor>
+Tracked<Executor> track(const Executor& executor) {
+  return boost::asio::prefer(executor, boost::asio::execution::outstanding_work.tracked);
+}
+
 /// Source: what is waited for; see RunSource and WaitSource.
 template <class Source, class Handler>
 class WaitOperationOf final : public WaitOperation {
@@ -224,8 +235,8 @@ class WaitOperationOf final : public WaitOperation {
   WaitOperationOf(EventLoop& loop, const Executor& executor, H&& handler, Source&& source,
               Ref<CancelRequest> cancel_request)
       : WaitOperation(loop.scheduler(), std::move(cancel_request)),
-        loop_work_(executor),
-        handler_work_(boost::asio::get_associated_executor(handler, executor)),
+        loop_work_(track(executor)),
+        handler_work_(track(boost::asio::get_associated_executor(handler, executor))),
         source_(std::move(source)),
         handler_(std::forward<H>(handler)) {}
   ~WaitOperationOf() = default;
@@ -256,9 +267,9 @@ class WaitOperationOf final : public WaitOperation {
     destroy();
     BOOST_ASIO_HANDLER_LOCATION((__FILE__, __LINE__, Source::name));
     if constexpr (sets_promise<HandlerExecutor>)
-      boost::asio::dispatch(handler_work.get_executor(), std::move(call));
+      boost::asio::dispatch(handler_work, std::move(call));
     else
-      boost::asio::post(handler_work.get_executor(), std::move(call));
+      boost::asio::post(handler_work, std::move(call));
   }
 
   void destroy() noexcept {
@@ -269,8 +280,8 @@ class WaitOperationOf final : public WaitOperation {
     Traits::deallocate(allocator, memory, 1);
   }
 
-  boost::asio::executor_work_guard<Executor> loop_work_;
-  boost::asio::executor_work_guard<HandlerExecutor> handler_work_;
+  Tracked<Executor> loop_work_;
+  Tracked<HandlerExecutor> handler_work_;
   Source source_;
   Handler handler_;
 };
