@@ -608,9 +608,8 @@ class EventLoop {
 
   /// The context that this loop drives, or whose guest it is.
   boost::asio::io_context& get_io_context() noexcept;
-  /// Where everything of this loop runs, one at a time: its context, or the strand that it lives
-  /// on. A handler that is bound to it may use the loop as one of the loop's own callbacks may.
-  /// Any thread, as long as the loop and its context exist; closed or not, it is always the same.
+  /// Where all of this loop runs: its context, or its strand. A handler bound to it may use the loop
+  /// as the loop's callbacks may. Any thread, closed or not, while the loop and its context exist.
   boost::asio::any_io_executor get_executor() const;
   /// Where run_in_executor(nullptr, ...) does its work; made at the first call. RuntimeError "Event
   /// loop is closed", "Executor shutdown has been called".
