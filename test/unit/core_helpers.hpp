@@ -7,6 +7,7 @@
 #include <asyncio/testing.hpp>
 #include <asyncio/wait.hpp>
 
+#include <atomic>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -59,7 +60,7 @@ class Counted {
   Counted(const Counted&) { ++alive; }
   Counted& operator=(const Counted&) = default;
   ~Counted() { --alive; }
-  static inline int alive = 0;
+  static inline std::atomic<int> alive = 0;
 };
 
 /// Runs a callable at the end of a scope.

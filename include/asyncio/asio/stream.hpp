@@ -153,7 +153,10 @@ class StreamOperation {
   void operator()(Self& self) {
     if (outcome_) return std::apply([&](auto... results) { self.complete(results...); }, *outcome_);
     self.reset_cancellation_state(Transfer::cancellation());
-    outcome_ = transfer_->begin();
+    if (loop_->closed())
+      std::get<0>(outcome_.emplace()) = boost::asio::error::operation_aborted;
+    else
+      outcome_ = transfer_->begin();
     if (outcome_) return post(self);
     const auto task = create_task(*loop_, transfer_->wait());
     task.state()->as_task()->set_log_destroy_pending(false);
@@ -201,7 +204,8 @@ class StreamOperation {
 ///   cancelled, io_error for an exception without a code, such as set_exception() may be given.
 /// - One read at a time, which excludes the reader's own functions; the same for writing. Buffers
 ///   must live until the handler is called.
-/// - If the loop is closed before, the handler is destroyed without being called.
+/// - If the loop is closed meanwhile, the handler is destroyed without being called. When it is
+///   closed already, everything is aborted.
 ///
 /// The loop's thread only, also for emitting cancellation: in a composed operation that goes for
 /// all intermediate handlers, so bind no other executor to these. Move-only. The destructor leaves
