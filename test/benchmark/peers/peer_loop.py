@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSL-1.0
-"""bench_loop's workloads in Python: peer_loop.py asyncio|uvloop WORKLOAD [N], or list.
+"""bench_loop's workloads in Python: peer_loop.py asyncio|uvloop WORKLOAD [N].
 
-Prints "RESULT workload ops value unit". N is the number of operations."""
+Prints "RESULT workload ops value unit"; with the WORKLOAD list, the names. N is the number of
+operations."""
 import asyncio
 import contextlib
 import os
@@ -250,7 +251,7 @@ WORKLOADS = {  # and how many operations, unless told
 
 
 def main(arguments):
-    if arguments == ["list"]:
+    if arguments[1:] == ["list"]:
         print("\n".join(WORKLOADS))
         return
     try:
