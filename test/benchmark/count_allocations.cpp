@@ -203,6 +203,23 @@ Coroutine<> consume(std::uint64_t n) {
   co_await producer;
 }
 
+Coroutine<> wait_for(asyncio::Future<> future) { co_await future; }
+
+/// A task that waits is cancelled, and is awaited.
+Coroutine<> cancel_often(std::uint64_t n) {
+  for (std::uint64_t i = 0; i < n; ++i) {
+    const auto future = asyncio::get_running_loop().create_future();
+    const auto task = asyncio::create_task(wait_for(future));
+    co_await asyncio::sleep(0);
+    task.cancel();
+    try {
+      co_await task;
+      std::abort();
+    } catch (const asyncio::CancelledError&) {
+    }
+  }
+}
+
 constexpr std::uint64_t usual = 10'000;
 constexpr Workload workloads[] = {
     {"echo_protocol", usual, echo_by<Echo>},
@@ -215,6 +232,7 @@ constexpr Workload workloads[] = {
     {"yield", usual, in_a_task<yield_often>},
     {"sleep", usual, in_a_task<sleep_often>},
     {"queue", usual, in_a_task<consume>},
+    {"cancel", usual, in_a_task<cancel_often>},
 };
 
 }  // namespace
