@@ -38,6 +38,7 @@ class Machine:
         self.server_pin, self.load_pin = (
             (["taskset", "-c", str(processor)] for processor in processors[:2])
             if self.pinned else ([], []))
+        self.tls = (self.directory / "bench_echo_tls").exists()  # the build may be without
         self._interpreters = {}
 
     def command(self, program):

@@ -51,15 +51,15 @@ TLS_SERVERS = (
 )
 
 CONFIGURATIONS = (
-    Configuration("1x64B", "1 connection, 64 B", ("--connections", 1, "--size", 64)),
-    Configuration("64x1KiB", "64 connections, 1 KiB", ("--connections", 64, "--size", 1024)),
-    Configuration("64x64KiB", "64 connections, 64 KiB", ("--connections", 64, "--size", 65536)),
-    Configuration("1000x1KiB", "1000 connections, 1 KiB", ("--connections", 1000, "--size", 1024)),
-    Configuration("pipelined", "64 connections, 1 KiB, 16 requests on their way in each",
+    Configuration("1x64B", "1 × 64 B", ("--connections", 1, "--size", 64)),
+    Configuration("64x1KiB", "64 × 1 KiB", ("--connections", 64, "--size", 1024)),
+    Configuration("64x64KiB", "64 × 64 KiB", ("--connections", 64, "--size", 65536)),
+    Configuration("1000x1KiB", "1000 × 1 KiB", ("--connections", 1000, "--size", 1024)),
+    Configuration("pipelined", "64 × 1 KiB, pipelined 16 deep",
                   ("--connections", 64, "--size", 1024, "--depth", 16)),
-    Configuration("tls", "64 connections, 1 KiB, TLS",
+    Configuration("tls", "64 × 1 KiB over TLS",
                   ("--connections", 64, "--size", 1024, "--tls"), base=ASIO_TLS),
-    Configuration("connect", "connected, one request of 64 B, closed, 64 side by side",
+    Configuration("connect", "connect, 64 B, close",
                   ("--connections", 64, "--size", 64, "--connect")),
 )
 

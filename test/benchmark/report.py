@@ -4,6 +4,7 @@ import datetime
 import pathlib
 import platform
 import statistics
+import subprocess
 
 import plan
 
@@ -71,11 +72,13 @@ def _processor():
 
 
 def _compiler(directory):
-    """That which the build says it was made with."""
+    """That which the programs were made with, by its own name for itself."""
     for line in (directory.parent / "CMakeCache.txt").read_text().splitlines():
         if line.startswith("CMAKE_CXX_COMPILER:"):
-            return pathlib.Path(line.partition("=")[2]).name
-    return "?"
+            version = subprocess.run([line.partition("=")[2], "--version"], capture_output=True,
+                                     text=True, check=True)
+            return version.stdout.splitlines()[0]
+    raise LookupError("the build does not name its compiler")
 
 
 def _preamble(run, load):

@@ -72,13 +72,22 @@ class Run:
         self.units = {}
 
     def present(self, programs):
-        """Those that are here; the others are noted."""
-        self.absent.update(p.name for p in programs if not self.machine.command(p))
-        return [p for p in programs if self.machine.command(p)]
+        """Those that are here. Of the peers some may be absent, which is noted."""
+        here = []
+        for program in programs:
+            if self.machine.command(program):
+                here.append(program)
+            elif program.ours:
+                raise Failure(f"{program.command[0]} is not built")
+            else:
+                self.absent.add(program.name)
+        return here
 
     def measure(self):
         """All, one after the other, and that again in each round: what the machine does meanwhile
         comes to everybody's share."""
+        if not self.machine.tls:
+            self.configurations = [c for c in self.configurations if c.base != plan.ASIO_TLS]
         servers = {c.name: self.present(plan.servers_of(c)) for c in self.configurations}
         loops = self.present(plan.LOOPS) if self.workloads else []
         able = {program: self.machine.workloads(program) for program in loops}
