@@ -22,8 +22,8 @@ std::uint64_t allocations = 0;
 
 }  // namespace
 
-// glibc lets a program bring its own malloc, and has its own under these names besides. Memory with
-// a demand on its alignment is counted, and left to glibc, by the same trick.
+// glibc lets a program bring functions of its own in the place of these, and has its own under
+// other names besides.
 extern "C" {
 void* __libc_malloc(std::size_t size);
 void* __libc_calloc(std::size_t count, std::size_t size);

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import resource
 import select
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 from ports import free_port  # noqa: E402
 
-PATIENCE = 120  # seconds for anything a program is to do, besides measuring
+PATIENCE = 300  # seconds for anything a program is to do
 
 
 class Failure(Exception):
@@ -33,6 +34,8 @@ class Machine:
 
     def __init__(self, directory, pinned):
         self.directory = pathlib.Path(directory)
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # the programs inherit it
         processors = sorted(os.sched_getaffinity(0))
         self.pinned = pinned and len(processors) > 1 and shutil.which("taskset") is not None
         self.server_pin, self.load_pin = (
