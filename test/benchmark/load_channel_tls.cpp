@@ -33,7 +33,7 @@ class TlsChannel : public Channel {
     std::size_t received = 0;
     return completed(SSL_read_ex(ssl_.get(), data, size, &received)) ? received : 0;
   }
-  bool holds_more() const override { return SSL_has_pending(ssl_.get()) == 1; }
+  bool holds_more() const override { return SSL_pending(ssl_.get()) > 0; }
 
  private:
   bool completed(int result) const {

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSL-1.0
 """Measures asyncio beside its peers and writes tables and a plot of the ratios: see README.md."""
 import argparse
+import dataclasses
 import json
 import os
 import pathlib
@@ -15,8 +16,7 @@ import report
 from measure import HERE, Failure, Machine
 
 ROOT = HERE.parent.parent
-QUICK = {"--connections": 8}  # what replaces a configuration's own, in a quick run
-QUICK_OPERATIONS = 2000
+QUICK_SECONDS, QUICK_CONNECTIONS, QUICK_OPERATIONS = 0.05, 8, 2000
 
 
 def arguments():
@@ -47,25 +47,22 @@ def build():
 
 
 def quick(configuration):
-    """The same with less of everything."""
+    """The same with few connections."""
     words = list(configuration.load)
-    for option, value in QUICK.items():
-        place = words.index(option) + 1
-        words[place] = min(words[place], value)
-    return plan.Configuration(configuration.name, configuration.title, tuple(words),
-                              configuration.base)
+    place = words.index("--connections") + 1
+    words[place] = min(words[place], QUICK_CONNECTIONS)
+    return dataclasses.replace(configuration, load=tuple(words))
 
 
 class Run:
     def __init__(self, options, machine):
         self.machine = machine
-        self.seconds = 0.05 if options.quick else options.seconds
+        self.seconds = QUICK_SECONDS if options.quick else options.seconds
         self.operations = QUICK_OPERATIONS if options.quick else None
         self.rounds = options.rounds
         self.absent = set()
-        configurations = [configuration for configuration in plan.CONFIGURATIONS
-                          if configuration.name in options.only]
-        self.configurations = [quick(c) for c in configurations] if options.quick else configurations
+        self.configurations = [quick(c) if options.quick else c for c in plan.CONFIGURATIONS
+                               if c.name in options.only]
         self.workloads = [name for name in plan.WORKLOADS if name in options.only]
         self.echo = defaultdict(list)  # (configuration, server) -> [(CPU, rate) of each round]
         self.loop = defaultdict(list)  # (workload, program) -> [value of each round]
