@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 from collections import defaultdict
@@ -112,6 +113,7 @@ class Run:
 
 def main():
     options = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # and no server stays behind
     load = os.getloadavg()[0]
     run = Run(options, Machine(options.bin or build(), not options.no_pin))
     try:
