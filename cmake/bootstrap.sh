@@ -38,6 +38,11 @@ has openssl || need openssl
 has curl || need curl
 if [ "${1:-}" = ci ]; then
   has clang++-19 || need clang-19
+  has strace || need strace
+  has valgrind || need valgrind
+  # Peers of the benchmark, which it can do without.
+  { has pkg-config && pkg-config --exists libuv; } || need pkg-config libuv1-dev
+  /usr/bin/python3 -c 'import uvloop' 2>/dev/null || need python3-uvloop
 fi
 if [ -n "$missing" ] || ! libraries_are_there; then
   need libboost1.81-dev libboost-context1.81-dev libboost-log1.81-dev libboost-test1.81-dev \

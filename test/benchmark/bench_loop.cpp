@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
-// What the loop itself costs: bench_loop WORKLOAD [N] prints "RESULT workload ops value unit";
-// bench_loop list prints the names. N is the number of operations.
+// What the loop itself costs.
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
-#include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <memory>
-#include <optional>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -21,46 +16,11 @@
 
 #include <asyncio/asyncio.hpp>
 
+#include "workloads.hpp"
+
 namespace {
 
 using asyncio::Coroutine;
-
-double now() {
-  const auto time = std::chrono::steady_clock::now().time_since_epoch();
-  return std::chrono::duration<double>(time).count();
-}
-
-double cpu_time() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
-
-/// Bytes of this process that are in memory.
-double resident() {
-  long pages = 0;
-  std::FILE* const file = std::fopen("/proc/self/statm", "r");
-  if (!file || std::fscanf(file, "%*s %ld", &pages) != 1) std::abort();
-  std::fclose(file);
-  return static_cast<double>(pages) * static_cast<double>(::sysconf(_SC_PAGESIZE));
-}
-
-struct Measured {
-  std::uint64_t operations;
-  double value;  // per operation
-  const char* unit = "ns";
-};
-
-/// Nanoseconds per operation of what `work` does.
-template <class Clock, class Work>
-Measured timed(Clock clock, std::uint64_t operations, Work work) {
-  const double begin = clock();
-  work();
-  return {operations, (clock() - begin) * 1e9 / static_cast<double>(operations)};
-}
 
 void run_one_pass(asyncio::EventLoop& loop) {
   loop.stop();
@@ -229,15 +189,6 @@ Measured cancel_depth10(std::uint64_t n) { return cancel_at_depth(n, 10); }
 
 // ---- timers
 
-/// Reproducible numbers between 0 and 1.
-struct Random {
-  std::uint32_t state = 12345;
-  double operator()() {
-    state = state * 1664525 + 1013904223;
-    return static_cast<double>(state >> 8) / (1 << 24);
-  }
-};
-
 Measured timer_cancel(std::uint64_t n) {
   asyncio::EventLoop loop;
   std::vector<asyncio::TimerHandle> timers;
@@ -392,12 +343,6 @@ Measured idle_conn_streams(std::uint64_t n) {
   });
 }
 
-struct Workload {
-  std::string_view name;
-  std::uint64_t usual;  // operations
-  Measured (*run)(std::uint64_t operations);
-};
-
 constexpr Workload workloads[] = {
     {"soon_chain", 10'000'000, soon_chain},
     {"soon_chain_io", 10'000'000, soon_chain_io},
@@ -417,20 +362,4 @@ constexpr Workload workloads[] = {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  const std::string_view name = argc > 1 ? argv[1] : "";
-  if (name == "list") {
-    for (const Workload& workload : workloads)
-      std::printf("%.*s\n", static_cast<int>(workload.name.size()), workload.name.data());
-    return 0;
-  }
-  const auto* const workload = std::ranges::find(workloads, name, &Workload::name);
-  const std::uint64_t n = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 0;
-  if (workload == std::end(workloads) || (argc > 2 && n == 0)) {
-    std::fputs("usage: bench_loop WORKLOAD [N] | bench_loop list\n", stderr);
-    return 2;
-  }
-  const Measured measured = workload->run(n ? n : workload->usual);
-  std::printf("RESULT %s %llu %.2f %s\n", argv[1],
-              static_cast<unsigned long long>(measured.operations), measured.value, measured.unit);
-}
+int main(int argc, char** argv) { return run_workload(argc, argv, workloads); }

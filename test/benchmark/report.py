@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: BSL-1.0
+"""What was measured, as Markdown."""
+import datetime
+import pathlib
+import platform
+import statistics
+import subprocess
+
+import plan
+
+
+class Spread:
+    """The median of some numbers, and how far apart they are."""
+
+    def __init__(self, values):
+        self.median = statistics.median(values)
+        self.low, self.high = min(values), max(values)
+
+    def __str__(self):
+        return f"{self.median:.2f} ({self.low:.2f}–{self.high:.2f})"
+
+
+def ratios(values, bases):
+    """Each round's value is compared with the base's in the same round."""
+    return Spread([value / base for value, base in zip(values, bases, strict=True)])
+
+
+def cpu_and_rate(run, configuration, server):
+    """The server's two ratios to the configuration's base; None without the base."""
+    bases = run.echo.get((configuration.name, configuration.base))
+    values = run.echo.get((configuration.name, server.name))
+    if not bases or not values:
+        return None
+    return [ratios(*columns) for columns in zip(zip(*values), zip(*bases))]
+
+
+def table(*rows):
+    """Markdown; the first row is the head. All columns but the first are numbers."""
+    head, *body = ["| " + " | ".join(map(str, row)) + " |" for row in rows]
+    rule = "|---|" + "---:|" * (len(rows[0]) - 1)
+    return "\n".join([head, rule, *body])
+
+
+class Verdicts:
+    """Which targets are met. Medians decide."""
+
+    def __init__(self):
+        self.met, self.missed = [], []
+
+    def at_most(self, what, value, bound, base=""):
+        return self._verdict(what, value, f"≤ {bound:g}{base}", value.median <= bound)
+
+    def at_least(self, what, value, bound):
+        return self._verdict(what, value, f"≥ {bound:g}", value.median >= bound)
+
+    def _verdict(self, what, value, target, met):
+        (self.met if met else self.missed).append(f"{what}: {value}, target {target}")
+        return f"{target} {'met' if met else '**missed**'}"
+
+    def section(self):
+        lines = [f"## Targets: {len(self.met)} met, {len(self.missed)} missed"]
+        if self.missed:
+            lines.append("\n".join(f"- {line}" for line in self.missed))
+        return "\n\n".join(lines)
+
+
+def _processor():
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _compiler(directory):
+    """That which the programs were made with, by its own name for itself."""
+    for line in (directory.parent / "CMakeCache.txt").read_text().splitlines():
+        if line.startswith("CMAKE_CXX_COMPILER:"):
+            version = subprocess.run([line.partition("=")[2], "--version"], capture_output=True,
+                                     text=True, check=True)
+            return version.stdout.splitlines()[0]
+    raise LookupError("the build does not name its compiler")
+
+
+def _preamble(run, load):
+    machine = run.machine
+    pins = ("the server on one processor, the load on another" if machine.pinned
+            else "no program is pinned to a processor")
+    lines = [
+        f"{datetime.date.today()}, {_processor()}, Linux {platform.release()}, compiled by "
+        f"{_compiler(machine.directory)}; {pins}. {run.rounds} rounds, {run.seconds:g} s of load "
+        f"for each server in each. Load average before: {load:.1f}.",
+        "Ratios are to the first row, round by round: median (lowest–highest).",
+    ]
+    if run.operations:
+        lines.append("**A quick run: it shows that everything works, and nothing else.**")
+    if run.absent:
+        lines.append("Not here, and so not measured: " + ", ".join(sorted(run.absent)) + ".")
+    return "\n\n".join(lines)
+
+
+def _echo_section(run, configuration, verdicts):
+    rows = [("server", f"CPU/request ÷ {configuration.base}", "target",
+             f"requests/s ÷ {configuration.base}", "target", "CPU/request", "requests/s")]
+    for server in plan.servers_of(configuration):
+        compared = cpu_and_rate(run, configuration, server)
+        if not compared:
+            continue
+        cpu, rate = compared
+        key = server.name, configuration.name
+        what = f"{server.name}, {configuration.title}"
+        cpu_verdict = rate_verdict = ""
+        if key in plan.CPU_AT_MOST:
+            cpu_verdict = verdicts.at_most(f"{what}, CPU/request", cpu, plan.CPU_AT_MOST[key])
+        if key in plan.RATE_AT_LEAST:
+            rate_verdict = verdicts.at_least(f"{what}, requests/s", rate, plan.RATE_AT_LEAST[key])
+        values = zip(*run.echo[configuration.name, server.name])
+        microseconds, per_second = map(statistics.median, values)
+        rows.append((f"**{server.name}**" if server.ours else server.name, cpu, cpu_verdict, rate,
+                     rate_verdict, f"{microseconds:.2f} µs", f"{per_second:.0f}"))
+    return f"## Echo: {configuration.title}\n\n{table(*rows)}"
+
+
+def _loop_section(run, verdicts):
+    others = [program.name for program in plan.LOOPS if not program.ours]
+    rows = [("workload", plan.OURS, f"÷ {plan.FLOOR}", "target", *others)]
+    for name in run.workloads:
+        values = run.loop[name, plan.OURS]
+        base, bound = plan.LOOP_AT_MOST[name]
+        floor = run.loop.get((name, plan.FLOOR))
+        verdict = ""
+        if base is None:
+            verdict = verdicts.at_most(name, Spread(values), bound, f" {run.units[name]}")
+        elif (name, base) in run.loop:
+            verdict = verdicts.at_most(f"{name} ÷ {base}", ratios(values, run.loop[name, base]),
+                                       bound, f" × {base}")
+        theirs = [f"{statistics.median(run.loop[name, other]):.1f}"
+                  if (name, other) in run.loop else "–" for other in others]
+        rows.append((f"`{name}`", f"{statistics.median(values):.1f} {run.units[name]}",
+                     ratios(values, floor) if floor else "–", verdict, *theirs))
+    return f"## In memory\n\n{table(*rows)}"
+
+
+def report(run, load):
+    verdicts = Verdicts()
+    sections = [_echo_section(run, configuration, verdicts)
+                for configuration in run.configurations]
+    if run.workloads:
+        sections.append(_loop_section(run, verdicts))
+    return "\n\n".join(["# Benchmark", _preamble(run, load), *sections, verdicts.section()]) + "\n"
