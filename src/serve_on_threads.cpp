@@ -38,7 +38,7 @@ Coroutine<> shut_down(Server server, std::optional<Duration> drain_timeout) {
 
 class ServerThreadsState {
  public:
-  explicit ServerThreadsState(unsigned count) : ready_(count) {
+  explicit ServerThreadsState(unsigned count) : count_(count), ready_(count) {
     stop_.set_running_or_notify_cancel();  // nobody may cancel it
     threads_.reserve(count);
   }
@@ -51,7 +51,7 @@ class ServerThreadsState {
   }
 
   void start(const ServerFactory& factory, std::optional<Duration> drain_timeout) {
-    while (threads_.size() != threads_.capacity()) {
+    while (threads_.size() != count_) {
       const bool first = threads_.empty();
       threads_.emplace_back(
           [this, first, factory, drain_timeout] { run(factory, drain_timeout, first); });
@@ -132,6 +132,7 @@ class ServerThreadsState {
       if (thread.joinable()) thread.join();
   }
 
+  const unsigned count_;
   const ConcurrentFuture<> stop_;
   std::atomic<bool> stopped_ = false;
   std::latch ready_;
