@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <asyncio/asio/stream.hpp>
 #include <asyncio/constants.hpp>
-#include <asyncio/event_loop.hpp>
 #include <boost/system/errc.hpp>
+
+#include "loop_core.hpp"
 
 namespace asyncio::inline v1 {
 
 namespace detail {
+
+boost::asio::any_io_executor executor_of(Scheduler& loop) { return core_of(loop).executor(); }
 
 boost::system::error_code error_of(const std::exception_ptr& error) {
   try {
@@ -37,8 +40,6 @@ Coroutine<> tear_down(StreamReader reader, StreamWriter writer, bool server) {
 }  // namespace detail
 
 AsioStream::AsioStream(StreamReader reader, StreamWriter writer)
-    : reader_(std::move(reader)),
-      writer_(std::move(writer)),
-      executor_(writer_.state()->loop().facade->get_executor()) {}
+    : reader_(std::move(reader)), writer_(std::move(writer)) {}
 
 }  // namespace asyncio::inline v1

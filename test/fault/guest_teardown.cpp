@@ -238,7 +238,7 @@ std::shared_ptr<void> coroutines_run_by_handlers(House& house) {
             asio::bind_executor(asio::make_strand(*house.io), kept->handler()));
   kept->futures.push_back(async_run(loop, waits(future), asio::use_future));
   async_run(loop, waits(future), asio::detached);
-  asio::co_spawn(*house.io, runs(loop, future), asio::detached);
+  asio::co_spawn(loop.get_executor(), runs(loop, future), asio::detached);  // it has a Future
   const auto elsewhere = []() -> Coroutine<> {
     const Counted counted;
     co_await asyncio::sleep(3600);

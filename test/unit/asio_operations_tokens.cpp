@@ -8,6 +8,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -60,6 +61,20 @@ constexpr std::array rows{
 using Channel = use_awaitable_t::as_default_on_t<
     asio::experimental::concurrent_channel<void(error_code, int)>>;
 
+/// Runs a loop in a thread, for as long as it lives.
+class LoopInThread {
+ public:
+  LoopInThread() : thread_([this] { loop.run_forever(); }) {}
+  ~LoopInThread() {
+    loop.call_soon_threadsafe([this] { loop.stop(); });
+    thread_.join();
+  }
+  EventLoop loop;
+
+ private:
+  std::thread thread_;
+};
+
 /// What one cell of the table is played with.
 struct Scene {
   Scene(Home& home, When how)
@@ -102,6 +117,9 @@ struct Scene {
   std::string ending;
   std::atomic<bool> ended = false;
   EventLoop guest;  // another one
+  /// Stays until the home has come to its end: who has sent something to a context may still be at
+  /// it when that has been dealt with.
+  std::optional<LoopInThread> thread;
 };
 
 std::string text_of(const error_code& error, int value) {
@@ -284,27 +302,14 @@ struct RunInGuestOfTheContext {
   }
 };
 
-/// Runs a loop in a thread, for as long as it lives.
-class LoopInThread {
- public:
-  LoopInThread() : thread_([this] { loop.run_forever(); }) {}
-  ~LoopInThread() {
-    loop.call_soon_threadsafe([this] { loop.stop(); });
-    thread_.join();
-  }
-  EventLoop loop;
-
- private:
-  std::thread thread_;
-};
-
 /// The same with a loop that has a thread and a context of its own.
 struct RunInLoopOfThread {
   static constexpr const char* name = "async_run(a loop in a thread, ..., use_awaitable)";
   static constexpr Endings endings{};
   static Coroutine<std::string> receive(Scene& scene) {
-    LoopInThread other;
-    const int value = co_await async_run(other.loop, received(scene), asyncio::use_awaitable);
+    scene.thread.emplace();
+    const int value =
+        co_await async_run(scene.thread->loop, received(scene), asyncio::use_awaitable);
     co_return std::to_string(value);
   }
 };

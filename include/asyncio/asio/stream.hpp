@@ -30,6 +30,8 @@ namespace asyncio::inline v1 {
 
 namespace detail {
 
+/// Asked when it is needed: a strand's executor that is kept may not outlive the context.
+boost::asio::any_io_executor executor_of(Scheduler& loop);
 /// What a future that is done has failed with. An OSError's own code, operation_aborted if it was
 /// cancelled, io_error for what has no code.
 boost::system::error_code error_of(const AnyFuture& done);
@@ -223,7 +225,9 @@ class AsioStream {
   AsioStream& operator=(AsioStream&&) noexcept = default;
 
   /// The loop's.
-  executor_type get_executor() const noexcept { return executor_; }
+  executor_type get_executor() const noexcept {
+    return detail::executor_of(writer_.state()->loop());
+  }
   lowest_layer_type& lowest_layer() noexcept { return *this; }
   const lowest_layer_type& lowest_layer() const noexcept { return *this; }
   const StreamReader& reader() const noexcept { return reader_; }
@@ -249,7 +253,7 @@ class AsioStream {
   auto start(Transfer transfer, Token& token) {
     return boost::asio::async_compose<Token, Signature>(
         detail::StreamOperation<Transfer>(writer_.state()->loop(), std::move(transfer)), token,
-        executor_);
+        *this);
   }
   /// For boost::beast::websocket: how a connection ends.
   template <class Handler>
@@ -263,7 +267,6 @@ class AsioStream {
 
   StreamReader reader_;
   StreamWriter writer_;
-  executor_type executor_;
 };
 
 namespace detail {
