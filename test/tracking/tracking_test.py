@@ -13,7 +13,7 @@ program, source = sys.argv[1:]
 line = next(number for number, text in enumerate(pathlib.Path(source).read_text().splitlines(), 1)
             if "// awaited here" in text)
 run = subprocess.run([program], stderr=subprocess.PIPE, text=True, timeout=60, check=True)
-# @asio|TIME|FROM^TO|in 'FUNCTION' (FILE:LINE)
+# @asio|TIME|FROM^TO|in 'FUNCTION' (FILE:LINE), with at most so much of the function as Asio has room for
 places = {(pathlib.Path(file).name, function, int(number)) for function, file, number in
           re.findall(r"^@asio\|[\d.]+\|\d+\^\d+\|in '(.*)' \((.*):(\d+)\)$", run.stderr, re.MULTILINE)}
 
@@ -21,7 +21,7 @@ wanted = {
     "the pump is posted": lambda file, function, _: file == "loop_core.cpp" and "attend" in function,
     "a server waits": lambda file, *_: file == "server.cpp",
     "a connection waits": lambda file, function, _:
-        file == "socket_transport.hpp" and "wait_readable" in function,
+        file == "socket_transport.hpp" and "wait_read" in function,
     "an operation is awaited": lambda file, function, number:
         file == "tracked.cpp" and number == line and "talk" in function,
     "a handler of the program is called": lambda file, *_: file.startswith("async_run"),
