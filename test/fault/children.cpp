@@ -19,6 +19,8 @@
 
 #include <asyncio/asyncio.hpp>
 
+#include "../unit/sanitized.hpp"
+
 namespace {
 
 using namespace asyncio;
@@ -157,7 +159,10 @@ BOOST_FIXTURE_TEST_CASE(a_child_whose_start_fails_leaves_nothing, Clean) {
   asyncio::run(main());
 }
 
-BOOST_FIXTURE_TEST_CASE(without_a_free_descriptor_the_start_is_an_os_error, Clean) {
+// The undefined behaviour sanitizer looks at an object's virtual table through a pipe, and calls the
+// object bad when it gets none.
+BOOST_FIXTURE_TEST_CASE(without_a_free_descriptor_the_start_is_an_os_error, Clean,
+                        *boost::unit_test::enable_if<!address_sanitized>()) {
   const auto main = []() -> Coroutine<> {
     std::vector<FileDescriptor> taken;
     std::vector<std::string> errors;

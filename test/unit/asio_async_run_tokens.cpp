@@ -33,14 +33,7 @@
 #include <tuple>
 
 #include "asio_homes.hpp"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define ASYNCIO_TEST_SANITIZED 1
-#elif defined(__has_feature)
-#define ASYNCIO_TEST_SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
-#else
-#define ASYNCIO_TEST_SANITIZED 0
-#endif
+#include "sanitized.hpp"
 
 namespace asio = boost::asio;
 using namespace asyncio;
@@ -396,7 +389,7 @@ struct RedirectError {
 using Tokens = boost::mp11::mp_append<
     boost::mp11::mp_list<Callback, UseAwaitable, AsTuple, UseFuture, Deferred, Detached,
                          BindExecutor, BindAllocator, RedirectError>,
-    std::conditional_t<ASYNCIO_TEST_SANITIZED, boost::mp11::mp_list<>,
+    std::conditional_t<address_sanitized || thread_sanitized, boost::mp11::mp_list<>,
                        boost::mp11::mp_list<YieldContext>>>;
 
 // -- the table
