@@ -17,6 +17,8 @@ auto lower_bound(const ContextMap& map, std::uint64_t variable) {
 
 }  // namespace
 
+void ContextState::destroy() noexcept { delete this; }
+
 const std::shared_ptr<const void>* ContextState::find(std::uint64_t variable) const noexcept {
   if (!map) return nullptr;
   const auto place = lower_bound(*map, variable);

@@ -5,7 +5,6 @@
 #include <asyncio/constants.hpp>
 #include <asyncio/logging.hpp>
 #include <asyncio/wait.hpp>
-#include <bit>
 #include <csignal>
 #include <cstdlib>
 #include <string_view>
@@ -40,8 +39,7 @@ constexpr std::string_view selector =
     "select";
 #endif
 
-/// Passes, and time, between two looks at the kernel while callbacks are queued.
-constexpr unsigned passes_per_poll = 64;
+/// Between two looks at the kernel while callbacks are queued.
 constexpr Duration longest_between_polls = Duration::from_nanoseconds(1'000'000);
 
 /// Python's variable, and the same under our name.
@@ -261,10 +259,10 @@ void LoopCore::run_owned() {
   const Running running(*this);
   const auto work = boost::asio::make_work_guard(*context_);
   context_->restart();
-  passes_since_poll_ = passes_per_poll;  // the first pass looks at the kernel and other threads
+  budget_ = Budget::used_up();  // the first pass looks at the kernel and other threads
   do {
     begin_pass();
-    poll();
+    if (!has_ready() || stopping_ || !may_go_on(budget_)) poll();
     run_pass();
   } while (!stopping_);
 }
@@ -273,22 +271,19 @@ void LoopCore::run_owned() {
 // time; in between, passes follow each other without a system call.
 void LoopCore::poll() {
   const Duration time_to_wait = wait_time();
-  if (time_to_wait != Duration()) {
-    wait(time_to_wait);
-  } else if (!stopping_ && within_budget(++passes_since_poll_, last_poll_)) {
-    return;
-  } else {
+  if (time_to_wait == Duration())
     context_->poll();
-  }
-  passes_since_poll_ = 0;
-  last_poll_ = time();
+  else
+    wait(time_to_wait);
+  budget_ = Budget(time());
 }
 
-// The clock costs more than a short pass. It is read after the 1st, 2nd, 4th, 8th... pass, so that
+// The clock costs more than a short pass. It is read after the 1st, 4th and 16th pass, so that
 // slow callbacks are noticed at once when they come first, and soon when they come later.
-bool LoopCore::within_budget(unsigned passes, TimePoint begin) const noexcept {
-  if (passes >= passes_per_poll) return false;
-  return virtual_time() || !std::has_single_bit(passes) || time() - begin < longest_between_polls;
+bool LoopCore::look_at_clock(Budget& budget) const noexcept {
+  if (budget.passes == Budget::most) return false;
+  budget.next_look *= 4;
+  return virtual_time() || time() - budget.begin < longest_between_polls;
 }
 
 void LoopCore::wait(Duration time_to_wait) {
@@ -362,8 +357,7 @@ void LoopCore::pump() {
     ~Rest() { core.rest(); }
     LoopCore& core;
   } const rest{*this};
-  const TimePoint begin = time();
-  unsigned passes = 0;
+  Budget budget(time());
   do {
     if (!std::exchange(pass_begun_, false)) begin_pass();
     run_pass();
@@ -371,7 +365,7 @@ void LoopCore::pump() {
       in_run_host_ = false;
       return;
     }
-  } while (has_ready() && within_budget(++passes, begin));
+  } while (has_ready() && may_go_on(budget));
   if (!has_ready()) begin_waiting();
 }
 

@@ -202,8 +202,27 @@ class LoopCore final : public Scheduler {
             const std::source_location& where = std::source_location::current());
   void hold_context() noexcept;
   void poll();
-  /// May one more pass follow so many, the first of which came at `begin`, without a poll?
-  bool within_budget(unsigned passes, TimePoint begin) const noexcept;
+  /// How long passes have followed each other without a look at the kernel.
+  struct Budget {
+    static constexpr unsigned most = 64;  // a power of four
+
+    explicit Budget(TimePoint now) noexcept : begin(now) {}
+    static Budget used_up() noexcept {
+      Budget budget{TimePoint()};
+      budget.passes = most - 1;
+      budget.next_look = most;
+      return budget;
+    }
+
+    TimePoint begin;
+    unsigned passes = 0;
+    unsigned next_look = 1;  // at the clock
+  };
+  /// May one more pass follow?
+  bool may_go_on(Budget& budget) const noexcept {
+    return ++budget.passes != budget.next_look || look_at_clock(budget);
+  }
+  bool look_at_clock(Budget& budget) const noexcept;
   void wait(Duration time);
   void pump();
   void rest();
@@ -219,8 +238,7 @@ class LoopCore final : public Scheduler {
   const bool exact_timers_;
   bool pass_begun_ = false;  // a guest's pass that waits
   bool in_run_host_ = false;
-  unsigned passes_since_poll_ = 0;
-  TimePoint last_poll_;
+  Budget budget_{TimePoint()};
   std::shared_ptr<ForeignQueue> foreign_;
   /// Wakes a guest for its earliest timer, and an owned loop with exact timers.
   std::optional<boost::asio::basic_waitable_timer<

@@ -23,20 +23,9 @@ Pool::~Pool() {
 
 // -- handles
 
-void HandleNode::run() {
-  const Ref<HandleNode> entry(adopt_ref, this);
-  if (cancelled_) return;
-  const ContextScope scope(context);
-  struct Running {
-    explicit Running(HandleNode& node) noexcept : node(node) { node.running_ = true; }
-    ~Running() {
-      node.running_ = false;
-      if (node.cancelled_) node.discard();
-    }
-    HandleNode& node;
-  } const running(*this);
+void HandleNode::callback_raised() {
   try {
-    invoke();
+    throw;
   } catch (const SystemExit&) {
     throw;
   } catch (const KeyboardInterrupt&) {
@@ -54,9 +43,7 @@ void HandleNode::cancel() noexcept {
   if (!running_) discard();
 }
 
-HandleNode::~HandleNode() {
-  if (noted_) scheduler_.notes().forget(*this);
-}
+void HandleNode::forget_origin() noexcept { scheduler_.notes().forget(*this); }
 
 std::string HandleNode::callback_name() const {
   std::string name = demangled(callable());
@@ -112,12 +99,6 @@ void Scheduler::timer_cancelled(const HandleNode& node) noexcept {
   if (!attended_ && timers_.top().node == &node) attend();
 }
 
-void Scheduler::begin_pass() {
-  ++passes_;
-  if (observer_) observer_->pass_begins();
-  if (!timers_.empty()) sweep_timers();
-}
-
 void Scheduler::sweep_timers() {
   const std::size_t count = timers_.size();
   if (count > constants::min_scheduled_timers &&
@@ -151,29 +132,13 @@ Duration Scheduler::time_to_timer() const noexcept {
                     Duration(constants::maximum_select_timeout));
 }
 
-void Scheduler::run_pass() {
-  ready_.splice_back(io_ready_);
-  if (!timers_.empty()) {
-    // The clock's resolution is one nanosecond: due is what is not later than now (rule 8).
-    const std::int64_t now = time().nanoseconds();
-    while (!timers_.empty() && timers_.top().when <= now) {
-      HandleNode& node = *timers_.pop().node;
-      node.in_heap_ = false;
-      ready_.push_back(node);
-    }
-  }
-
-  // Exactly what is queued now runs; what an exception leaves behind goes back to the front.
-  struct Batch : ReadyList {
-    explicit Batch(ReadyList& queue) noexcept : queue(queue) { splice_back(queue); }
-    ~Batch() { queue.splice_front(*this); }
-    ReadyList& queue;
-  } batch(ready_);
-  while (!batch.empty()) {
-    if (ReadyNode& node = batch.pop_front(); !debug_) [[likely]]
-      node.run();
-    else
-      run_watched(node);
+void Scheduler::queue_due_timers() {
+  // The clock's resolution is one nanosecond: due is what is not later than now (rule 8).
+  const std::int64_t now = time().nanoseconds();
+  while (!timers_.empty() && timers_.top().when <= now) {
+    HandleNode& node = *timers_.pop().node;
+    node.in_heap_ = false;
+    ready_.push_back(node);
   }
 }
 

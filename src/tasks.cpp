@@ -7,6 +7,13 @@
 #include "notes.hpp"
 #include "places.hpp"
 
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#define ASYNCIO_KNOWS_SINGLE_THREADED 1
+#else
+#define ASYNCIO_KNOWS_SINGLE_THREADED 0
+#endif
+
 namespace asyncio::inline v1 {
 
 namespace detail {
@@ -16,6 +23,14 @@ namespace {
 /// One counter for the whole process, as in Python (rule 48).
 std::uint64_t next_task_number() noexcept {
   static std::atomic<std::uint64_t> last{0};
+#if ASYNCIO_KNOWS_SINGLE_THREADED
+  // The locked instruction takes a tenth of the time in which a task is made and run.
+  if (__libc_single_threaded) {
+    const std::uint64_t number = last.load(std::memory_order_relaxed) + 1;
+    last.store(number, std::memory_order_relaxed);
+    return number;
+  }
+#endif
   return last.fetch_add(1, std::memory_order_relaxed) + 1;
 }
 
@@ -37,6 +52,30 @@ std::string TaskBase::name() const {
   return name_ ? *name_ : "Task-" + std::to_string(number_);
 }
 
+/// The task is the loop's current one, for a scope. An eager start happens inside another's step.
+class TaskBase::CurrentTask {
+ public:
+  explicit CurrentTask(TaskBase& task) noexcept
+      : loop_(task.scheduler()), outer_(std::exchange(loop_.current_task, &task)) {}
+  ~CurrentTask() { loop_.current_task = outer_; }
+
+ private:
+  Scheduler& loop_;
+  TaskBase* outer_;
+};
+
+// Runs the coroutine until it suspends or ends. The innermost frame is resumed from this loop, and
+// from nowhere else: a frame that awaits another, or ends, only changes which one is innermost.
+inline void TaskBase::resume() {
+  const CurrentTask current(*this);
+  const ContextScope scope(context_);
+  started_ = true;
+  stepping_ = true;
+  do innermost_->handle.resume();
+  while (stepping_);
+  if (!innermost_) finish();
+}
+
 void TaskBase::start(bool eager) {
   Scheduler& loop = scheduler();
   future_.add_ref();  // the loop keeps it until it is done
@@ -53,52 +92,41 @@ void TaskBase::start(bool eager) {
 // The step of an entry in the ready queue: the first one, or the one after a wait.
 void TaskBase::run() {
   const Ref<FutureBase> entry(adopt_ref, &future_);
-  if (must_cancel_) {
-    must_cancel_ = false;
-    // A CancelledError that is coming anyway is not replaced (rule 54).
-    if (!waiter_ || !waiter_->ended_by_cancelled_error()) {
-      if (waiter_) waiter_->mark_retrieved();
-      pending_throw_ = future_.make_cancelled_error();
-    }
-  }
+  if (must_cancel_) [[unlikely]]
+    cancel_step();
   waiter_ = nullptr;
-  if (const TaskBase* const other = scheduler().current_task) {
-    scheduler().report(
-        {.message = "Exception in callback " + future_.repr(),
-         .exception = std::make_exception_ptr(
-             RuntimeError("Cannot enter into task " + future_.repr() + " while another task " +
-                          other->future_.repr() + " is being executed.")),
-         .task = this});
-    return;
-  }
+  if (scheduler().current_task) [[unlikely]]
+    return report_nested_step();
+  if (pending_throw_ && !started_) [[unlikely]]
+    return end_unstarted();
   resume();
 }
 
-// Runs the coroutine until it suspends or ends. The innermost frame is resumed from this loop, and
-// from nowhere else: a frame that awaits another, or ends, only changes which one is innermost.
-void TaskBase::resume() {
-  struct Current {
-    Current(Scheduler& loop, TaskBase* task) noexcept
-        : loop(loop), outer(std::exchange(loop.current_task, task)) {}
-    ~Current() { loop.current_task = outer; }
-    Scheduler& loop;
-    TaskBase* outer;  // an eager start happens inside another task's step
-  } const current(scheduler(), this);
-  const ContextScope scope(context_);
+void TaskBase::cancel_step() {
+  must_cancel_ = false;
+  // A CancelledError that is coming anyway is not replaced (rule 54).
+  if (waiter_ && waiter_->ended_by_cancelled_error()) return;
+  if (waiter_) waiter_->mark_retrieved();
+  pending_throw_ = future_.make_cancelled_error();
+}
 
-  const bool first_step = !started_;
+void TaskBase::report_nested_step() {
+  scheduler().report(
+      {.message = "Exception in callback " + future_.repr(),
+       .exception = std::make_exception_ptr(RuntimeError(
+           "Cannot enter into task " + future_.repr() + " while another task " +
+           scheduler().current_task->future_.repr() + " is being executed.")),
+       .task = this});
+}
+
+// Cancelled before the first step: no line of the coroutine runs (rule 57).
+void TaskBase::end_unstarted() {
+  const CurrentTask current(*this);
+  const ContextScope scope(context_);
   started_ = true;
-  if (first_step && pending_throw_) {
-    // Cancelled before the first step: no line of the coroutine runs (rule 57).
-    innermost_ = nullptr;
-    destroy_frame();
-    fail(std::exchange(pending_throw_, nullptr));
-    return;
-  }
-  stepping_ = true;
-  do innermost_->handle.resume();
-  while (stepping_);
-  if (!innermost_) finish();
+  innermost_ = nullptr;
+  destroy_frame();
+  fail(std::exchange(pending_throw_, nullptr));
 }
 
 void TaskBase::finish() {
@@ -199,12 +227,6 @@ void TaskBase::wait_for(FutureBase& future) {
     waiter_ = &future;
     if (must_cancel_ && future.cancel(future_.cancel_message())) must_cancel_ = false;
   }
-}
-
-void TaskBase::yield() noexcept {
-  stepping_ = false;
-  future_.add_ref();
-  scheduler().push(*this);
 }
 
 void TaskBase::schedule_throw(std::exception_ptr error) {

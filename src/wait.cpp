@@ -5,6 +5,17 @@
 
 namespace asyncio::inline v1::detail {
 
+// -- sleep
+
+void SleepBase::wait() {
+  Scheduler& loop = task_->scheduler();
+  future_ = Ref<FutureState<void>>(adopt_ref, new FutureState<void>(loop));
+  timer_ = loop.call_at(loop.time() + delay_, [future = future_] {
+    if (!future->done()) future->set_result();
+  });
+  task_->wait_for(*future_);
+}
+
 // -- gather
 
 std::vector<FutureBase*> distinct(std::vector<FutureBase*> futures) {

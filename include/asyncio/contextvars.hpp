@@ -30,7 +30,8 @@ class ContextState : public Pooled {
       : map(std::move(values)) {}
   void add_ref() noexcept { ++references_; }
   void release() noexcept {
-    if (--references_ == 0) delete this;
+    if (--references_ == 0) [[unlikely]]
+      destroy();
   }
 
   const std::shared_ptr<const void>* find(std::uint64_t variable) const noexcept;
@@ -41,6 +42,7 @@ class ContextState : public Pooled {
   bool entered = false;                   // Context::run is under way
 
  private:
+  void destroy() noexcept;
   std::uint32_t references_ = 1;
 };
 

@@ -210,6 +210,15 @@ class DoneCallback final : public DoneCallbackNode {
   DoneCallback(Scheduler& scheduler, G&& callback)
       : DoneCallbackNode(scheduler), callback_(std::in_place, std::forward<G>(callback)) {}
 
+  void run() override {
+    run_as(*this, [this] {
+      if constexpr (std::invocable<F&, Argument>)
+        (*callback_)(Argument(std::move(future_)));
+      else
+        (*callback_)();
+    });
+  }
+
   bool equals(const void* tag, const void* callback) const noexcept override {
     if constexpr (std::equality_comparable<F>) {
       return tag == &type_tag<F> && callback_ && *callback_ == *static_cast<const F*>(callback);
@@ -219,12 +228,7 @@ class DoneCallback final : public DoneCallbackNode {
   }
 
  private:
-  void invoke() override {
-    if constexpr (std::invocable<F&, Argument>)
-      (*callback_)(Argument(std::move(future_)));
-    else
-      (*callback_)();
-  }
+  friend HandleNode;
   void discard() noexcept override {
     callback_.reset();
     future_ = {};

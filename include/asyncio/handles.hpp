@@ -76,6 +76,19 @@ class ReadyList {
     if (!head_) tail_ = &head_;
     return node;
   }
+  /// Takes out what is here now, and nothing that `consume(node)` adds. What is left when that
+  /// throws stays at the front.
+  template <class Consume>
+  void consume(Consume consume) {
+    if (empty()) return;
+    ReadyNode** const end = tail_;
+    for (;;) {
+      ReadyNode& node = pop_front();
+      const bool last = &node.next == end;
+      consume(node);
+      if (last) return;
+    }
+  }
   /// Moves all of `other` behind what is here; constant time.
   void splice_back(ReadyList& other) noexcept {
     if (other.empty()) return;
@@ -147,15 +160,8 @@ class HandleNode : public ReadyNode, public Pooled {
     else
       ++references_;
   }
-  void release() noexcept {
-    if (shared_) [[unlikely]] {
-      if (std::atomic_ref(references_).fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
-    } else if (--references_ == 0) {
-      delete this;
-    }
-  }
+  [[gnu::always_inline]] void release() noexcept { release_as<HandleNode>(); }
 
-  void run() final;
   void drop() noexcept final {
     discard();
     release();
@@ -172,28 +178,73 @@ class HandleNode : public ReadyNode, public Pooled {
 
  protected:
   explicit HandleNode(Scheduler& scheduler) noexcept : scheduler_(scheduler) {}
-  virtual ~HandleNode();
-  virtual void invoke() = 0;
+  [[gnu::always_inline]] virtual ~HandleNode() {
+    if (noted_) [[unlikely]]
+      forget_origin();
+  }
+  /// What run() does: calls the callback in its context, unless it was cancelled, and consumes the
+  /// queue's reference. `Node` is the most derived class, so that all of it becomes one function.
+  template <class Node, class Callback>
+  static void run_as(Node& node, Callback callback) {
+    const struct Entry {
+      ~Entry() { node.HandleNode::template release_as<Node>(); }
+      Node& node;
+    } entry{node};
+    if (node.cancelled_) return;
+    const ContextScope scope(node.context);
+    const struct Running {
+      explicit Running(Node& node) noexcept : node(node) { node.running_ = true; }
+      ~Running() {
+        node.running_ = false;
+        if (node.cancelled_) [[unlikely]]
+          node.discard();
+      }
+      Node& node;
+    } running(node);
+    try {
+      callback();
+    } catch (...) {
+      node.callback_raised();
+    }
+  }
   /// Destroys callback and arguments, unless that was done before.
   virtual void discard() noexcept = 0;
   /// The type of the user's callable.
   virtual const std::type_info& callable() const noexcept = 0;
-
- private:
   friend class Scheduler;
   friend class Notes;
   friend class asyncio::v1::Handle;
   friend class asyncio::v1::TimerHandle;
 
+  template <class Node>
+  [[gnu::always_inline]] void release_as() noexcept {
+    if (shared_) [[unlikely]] {
+      if (std::atomic_ref(references_).fetch_sub(1, std::memory_order_acq_rel) == 1)
+        delete static_cast<Node*>(this);
+    } else if (--references_ == 0) {
+      delete static_cast<Node*>(this);
+    }
+  }
+  /// Inside a catch clause: SystemExit and KeyboardInterrupt go on, all else is reported.
+  void callback_raised();
+  void forget_origin() noexcept;
+
   Scheduler& scheduler_;
+  TimePoint when_;  // the deadline
   std::uint32_t references_ = 1;
   bool cancelled_ = false;
-  bool running_ = false;   // a callback that cancels itself is not destroyed under its feet
-  bool shared_ = false;    // counted from several threads
-  bool is_timer_ = false;  // made by call_later or call_at
-  bool in_heap_ = false;   // still waiting for its deadline
-  bool noted_ = false;     // stands in the scheduler's notes
-  TimePoint when_;
+  bool running_ = false;       // a callback that cancels itself is not destroyed under its feet
+  bool shared_ = false;        // counted from several threads
+  bool is_timer_ : 1 = false;  // made by call_later or call_at
+  bool in_heap_ : 1 = false;   // still waiting for its deadline
+  bool noted_ : 1 = false;     // stands in the scheduler's notes
+
+ protected:
+  bool discarded_ : 1 = false;
+
+ private:
+  // A byte that is written as a whole need not be read first.
+  [[maybe_unused]] std::uint8_t unused_ : 4 = 0;
 };
 
 /// A callable with its arguments, which it is called with as lvalues.
@@ -228,20 +279,25 @@ class CallbackNode final : public HandleNode {
  public:
   template <class... Args>
   explicit CallbackNode(Scheduler& scheduler, Args&&... args)
-      : HandleNode(scheduler), callback_(std::forward<Args>(args)...), present_(true) {}
+      : HandleNode(scheduler), callback_(std::forward<Args>(args)...) {}
+
+  void run() override {
+    run_as(*this, [this] { callback_(); });
+  }
 
  private:
-  ~CallbackNode() override { discard(); }
-  void invoke() override { callback_(); }
+  friend HandleNode;
+  ~CallbackNode() override { CallbackNode::discard(); }
   void discard() noexcept override {
-    if (std::exchange(present_, false)) callback_.~F();
+    if (discarded_) return;
+    discarded_ = true;
+    callback_.~F();
   }
   const std::type_info& callable() const noexcept override { return callable_type<F>(); }
 
   union {
     F callback_;
   };
-  bool present_;
 };
 
 }  // namespace detail

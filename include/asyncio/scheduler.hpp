@@ -171,14 +171,28 @@ class Scheduler {
 
   // -- passes, for the loop that drives them
 
-  void begin_pass();
+  void begin_pass() {
+    ++passes_;
+    if (observer_) [[unlikely]]
+      observer_->pass_begins();
+    if (!timers_.empty()) sweep_timers();
+  }
   /// How long the pass may wait for I/O (rule 4): nothing if something is ready or stop() was
   /// called, never more than a day; Duration::max() stands for "without limit".
   Duration wait_time() const noexcept;
   /// Until the earliest timer is due, within the same limits.
   Duration time_to_timer() const noexcept;
   bool has_ready() const noexcept { return !ready_.empty() || !io_ready_.empty(); }
-  void run_pass();
+  void run_pass() {
+    ready_.splice_back(io_ready_);
+    if (!timers_.empty()) queue_due_timers();
+    ready_.consume([this](ReadyNode& node) {
+      if (!debug_) [[likely]]
+        node.run();
+      else
+        run_watched(node);
+    });
+  }
   std::uint64_t passes() const noexcept { return passes_; }
   void stop() noexcept {
     stopping_ = true;
@@ -252,6 +266,7 @@ class Scheduler {
   void add_timer(HandleNode& node, TimePoint when);
   void timer_cancelled(const HandleNode& node) noexcept;
   void sweep_timers();
+  void queue_due_timers();
   void run_watched(ReadyNode& node);
   void check_guarded() const;
   void add_origin(FutureBase& future, const std::source_location& place);

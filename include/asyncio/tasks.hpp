@@ -54,7 +54,11 @@ class TaskBase : public ReadyNode, private Links {
   /// Wait for `future`: its completion makes the next step (rule 40). The awaiter keeps it alive.
   void wait_for(FutureBase& future);
   /// A bare yield: the next step comes in the next pass.
-  void yield() noexcept;
+  void yield() noexcept {
+    stepping_ = false;
+    future_.add_ref();
+    scheduler().push(*this);
+  }
   /// The step was resumed: throws what is to be thrown in place of a result (rules 41, 54).
   void resumed() {
     if (pending_throw_) [[unlikely]]
@@ -118,6 +122,10 @@ class TaskBase : public ReadyNode, private Links {
   virtual void destroy_frame() noexcept = 0;
 
  private:
+  class CurrentTask;
+  void cancel_step();
+  void report_nested_step();
+  void end_unstarted();
   void resume();
   void finish();
   void fail(std::exception_ptr error);
@@ -137,7 +145,7 @@ class TaskBase : public ReadyNode, private Links {
   bool stepping_ = false;           // the coroutine runs, and has not suspended yet
   bool must_cancel_ = false;        // CancelledError is to be thrown at the next step
   bool put_off_ = false;            // ... for a request that came before the running one
-  bool started_ : 1 = false;
+  bool started_ = false;
   bool log_destroy_pending_ : 1;
   bool daemon_ : 1;
   bool in_cancel_ : 1 = false;      // asks what it waits for to be cancelled

@@ -22,49 +22,59 @@ namespace asyncio::inline v1 {
 
 // -- sleep
 
+namespace detail {
+
+/// The part of Sleep that does not depend on T.
+class SleepBase {
+ public:
+  bool await_ready() const noexcept { return false; }
+  template <std::derived_from<Frame> P>
+  void await_suspend(std::coroutine_handle<P> frame) {
+    task_ = frame.promise().task;
+    if (delay_ <= Duration())
+      task_->yield();
+    else
+      wait();
+  }
+
+ protected:
+  explicit SleepBase(Duration delay) noexcept : delay_(delay) {}
+  SleepBase(SleepBase&&) noexcept = default;
+  ~SleepBase() {
+    if (timer_) timer_->cancel();
+  }
+  void resumed() {
+    if (timer_) timer_->cancel();
+    task_->resumed();
+    if (future_) future_->check_result();
+  }
+
+ private:
+  void wait();
+
+  Duration delay_;
+  TaskBase* task_ = nullptr;
+  Ref<FutureState<void>> future_;
+  Ref<HandleNode> timer_;
+};
+
+}  // namespace detail
+
 /// What sleep() gives: await it.
 template <class T = void>
-class [[nodiscard("sleep does nothing until it is awaited")]] Sleep {
+class [[nodiscard("sleep does nothing until it is awaited")]] Sleep : public detail::SleepBase {
  public:
   using value_type = T;
   template <class... Value>
   explicit Sleep(Duration delay, Value&&... value)
-      : delay_(delay), value_(std::in_place, std::forward<Value>(value)...) {}
-  Sleep(Sleep&&) noexcept = default;
-  ~Sleep() { disarm(); }
+      : SleepBase(delay), value_(std::in_place, std::forward<Value>(value)...) {}
 
-  bool await_ready() const noexcept { return false; }
-  template <std::derived_from<detail::Frame> P>
-  void await_suspend(std::coroutine_handle<P> frame) {
-    task_ = frame.promise().task;
-    if (delay_ <= Duration()) {
-      task_->yield();
-      return;
-    }
-    detail::Scheduler& loop = task_->scheduler();
-    future_ = detail::Ref<detail::FutureState<void>>(detail::adopt_ref,
-                                                     new detail::FutureState<void>(loop));
-    timer_ = loop.call_at(loop.time() + delay_, [future = future_] {
-      if (!future->done()) future->set_result();
-    });
-    task_->wait_for(*future_);
-  }
   T await_resume() {
-    disarm();
-    task_->resumed();
-    if (future_) future_->check_result();
+    resumed();
     if constexpr (!std::is_void_v<T>) return std::move(*value_);
   }
 
  private:
-  void disarm() noexcept {
-    if (timer_) timer_->cancel();
-  }
-
-  Duration delay_;
-  detail::TaskBase* task_ = nullptr;
-  detail::Ref<detail::FutureState<void>> future_;
-  detail::Ref<detail::HandleNode> timer_;
   std::optional<detail::value_or_monostate<T>> value_;
 };
 

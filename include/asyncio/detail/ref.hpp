@@ -26,7 +26,7 @@ class Ref {
   template <class U>
     requires(!std::is_same_v<T, U>) && std::is_convertible_v<U*, T*>
   Ref(Ref<U> other) noexcept : object_(other.detach()) {}
-  ~Ref() {
+  [[gnu::always_inline]] ~Ref() {
     if (object_) object_->release();
   }
   Ref& operator=(Ref other) noexcept {

@@ -63,7 +63,7 @@ inline constexpr bool pool_memory = true;
 #endif
 
 /// Memory for `size` bytes, aligned for any ordinary type.
-inline void* allocate(std::size_t size) {
+[[gnu::always_inline]] inline void* allocate(std::size_t size) {
   const std::size_t index = (size - 1) / Pool::granularity;
   if (pool_memory && index < Pool::classes) {
     if (Pool* const pool = thread_state.pool) {
@@ -79,7 +79,7 @@ inline void* allocate(std::size_t size) {
 }
 
 /// Gives back what allocate(size) returned. Any thread.
-inline void deallocate(void* memory, std::size_t size) noexcept {
+[[gnu::always_inline]] inline void deallocate(void* memory, std::size_t size) noexcept {
   const std::size_t index = (size - 1) / Pool::granularity;
   if (pool_memory && index < Pool::classes) {
     if (Pool* const pool = thread_state.pool; pool && pool->count_[index] < Pool::keep) {
@@ -95,8 +95,10 @@ inline void deallocate(void* memory, std::size_t size) noexcept {
 
 /// Base that puts a class's objects into the pool.
 struct Pooled {
-  static void* operator new(std::size_t size) { return allocate(size); }
-  static void operator delete(void* memory, std::size_t size) noexcept { deallocate(memory, size); }
+  [[gnu::always_inline]] static void* operator new(std::size_t size) { return allocate(size); }
+  [[gnu::always_inline]] static void operator delete(void* memory, std::size_t size) noexcept {
+    deallocate(memory, size);
+  }
 };
 
 }  // namespace asyncio::inline v1::detail
