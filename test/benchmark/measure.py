@@ -78,6 +78,12 @@ class Machine:
             [*self.server_pin, *self.command(program), name, *([operations] if operations else [])])
         return float(value), unit
 
+    def threads(self, threads, seconds):
+        """Requests per second that so many threads answer; on no processor in particular."""
+        _, _, rate, _ = self._result(f"{threads} threads",
+                                     [self.directory / "bench_threads", threads, seconds])
+        return float(rate)
+
     @contextlib.contextmanager
     def _server(self, program):
         port = free_port()

@@ -79,6 +79,10 @@ WORKLOADS = ("soon_chain", "soon_chain_io", "soon_batch", "spawn_gather", "pingp
              "timer_cancel", "timer_fire", "await_depth", "cancel", "cancel_depth10", "idle_mem",
              "idle_conn", "idle_conn_streams")
 
+# Threads of serve_on_threads() that are measured, and those for which it is worked out.
+THREADS = (1, 2)
+MORE_THREADS = (4, 8, 16)
+
 # --- Targets -------------------------------------------------------------------------------------
 
 _CLOSED_LOOP = ("1x64B", "64x1KiB", "64x64KiB", "1000x1KiB")
@@ -102,6 +106,9 @@ def _echo_targets():
 
 # What the ratio to the base may be: CPU per request at most, requests per second at least.
 CPU_AT_MOST, RATE_AT_LEAST = _echo_targets()
+
+# What so many threads answer, at least: a multiple of what one does.
+THREADS_AT_LEAST = {2: 1.8}
 
 # What our value may be at most: a multiple of what somebody else has, or (None) so much.
 LOOP_AT_MOST = {

@@ -140,10 +140,30 @@ def _loop_section(run, verdicts):
     return f"## In memory\n\n{table(*rows)}"
 
 
+def _threads_section(run, verdicts):
+    """What is measured, and what follows by Amdahl's law from the share of work that two threads
+    could not divide."""
+    rows = [("threads", "requests/s ÷ one thread", "target", "requests/s")]
+    for threads in plan.THREADS:
+        ratio = ratios(run.threads[threads], run.threads[1])
+        verdict = ""
+        if threads in plan.THREADS_AT_LEAST:
+            verdict = verdicts.at_least(f"{threads} threads, requests/s", ratio,
+                                        plan.THREADS_AT_LEAST[threads])
+        rows.append((threads, ratio, verdict, f"{statistics.median(run.threads[threads]):.0f}"))
+    two = ratios(run.threads[2], run.threads[1]).median
+    undivided = max(2 / two - 1, 0)
+    for threads in plan.MORE_THREADS:
+        rows.append((threads, f"{threads / (1 + undivided * (threads - 1)):.1f}, worked out", "", ""))
+    return f"## Threads\n\n{table(*rows)}"
+
+
 def report(run, load):
     verdicts = Verdicts()
     sections = [_echo_section(run, configuration, verdicts)
                 for configuration in run.configurations]
     if run.workloads:
         sections.append(_loop_section(run, verdicts))
+    if run.with_threads:
+        sections.append(_threads_section(run, verdicts))
     return "\n\n".join(["# Benchmark", _preamble(run, load), *sections, verdicts.section()]) + "\n"

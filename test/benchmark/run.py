@@ -21,7 +21,8 @@ QUICK_SECONDS, QUICK_CONNECTIONS, QUICK_OPERATIONS = 0.05, 8, 2000
 
 
 def arguments():
-    names = [configuration.name for configuration in plan.CONFIGURATIONS] + list(plan.WORKLOADS)
+    names = [*(configuration.name for configuration in plan.CONFIGURATIONS), *plan.WORKLOADS,
+             "threads"]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="how often all are measured (5)")
     parser.add_argument("--seconds", type=float, default=1.0,
@@ -66,6 +67,8 @@ class Run:
                                if c.name in options.only]
         self.workloads = [name for name in plan.WORKLOADS if name in options.only]
         self.echo = defaultdict(list)  # (configuration, server) -> [(CPU, rate) of each round]
+        self.with_threads = "threads" in options.only and len(os.sched_getaffinity(0)) > 1
+        self.threads = defaultdict(list)  # how many -> [rate of each round]
         self.loop = defaultdict(list)  # (workload, program) -> [value of each round]
         self.units = {}
 
@@ -102,13 +105,18 @@ class Run:
                         value, self.units[name] = self.machine.workload(program, name,
                                                                         self.operations)
                         self.loop[name, program.name].append(value)
+            if self.with_threads:
+                self.progress(number, "threads")
+                for threads in plan.THREADS:
+                    self.threads[threads].append(self.machine.threads(threads, self.seconds))
 
     def progress(self, number, name):
         print(f"round {number} of {self.rounds}: {name}", file=sys.stderr, flush=True)
 
     def samples(self):
         return {"echo": [[*key, values] for key, values in self.echo.items()],
-                "loop": [[*key, values] for key, values in self.loop.items()]}
+                "loop": [[*key, values] for key, values in self.loop.items()],
+                "threads": list(self.threads.items())}
 
 
 def main():
