@@ -8,6 +8,7 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/test/unit_test.hpp>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -398,6 +399,29 @@ BOOST_AUTO_TEST_CASE(sockets_of_asio_are_watched_beside_their_own_operations) {
   BOOST_TEST((log == "watched waited " || log == "waited watched "));
   char byte;
   BOOST_TEST(mine.receive(boost::asio::buffer(&byte, 1)) == 1);
+}
+
+BOOST_AUTO_TEST_CASE(the_kernel_is_asked_at_least_every_64th_pass_while_callbacks_are_queued) {
+  EventLoop loop;
+  auto [a, b] = Socket::pair();
+  int passes = 0, sent = 0, noticed = 0;
+  loop.add_reader(a, [&] {
+    noticed = passes;
+    loop.stop();
+  });
+  const std::function<void()> chain = [&, &b = b] {
+    if (++passes == 1000) {
+      b.send("x");
+      sent = passes;
+    }
+    if (passes < 10'000) loop.call_soon(chain);
+  };
+  loop.call_soon(chain);
+  loop.run_forever();
+  BOOST_TEST(sent == 1000);
+  BOOST_TEST(noticed >= sent);
+  BOOST_TEST(noticed <= sent + 64);
+  loop.remove_reader(a);
 }
 
 BOOST_AUTO_TEST_CASE(in_a_guest_readers_run_among_the_hosts_handlers) {
