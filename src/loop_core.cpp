@@ -3,6 +3,7 @@
 
 #include <asyncio/asio/operation.hpp>
 #include <asyncio/constants.hpp>
+#include <asyncio/detail/pool_allocator.hpp>
 #include <asyncio/logging.hpp>
 #include <asyncio/wait.hpp>
 #include <bit>
@@ -130,6 +131,12 @@ class LoopCore::Running {
  private:
   LoopCore& core_;
   ThreadState outer_;
+};
+
+/// Whatever is left of a guest's pass, also by an exception, has its turn after the host's handlers.
+struct LoopCore::Rest {
+  ~Rest() { core.rest(); }
+  LoopCore& core;
 };
 
 /// The guests of a context, which are closed when it is destroyed before them.
@@ -262,10 +269,14 @@ void LoopCore::run_owned() {
   const auto work = boost::asio::make_work_guard(*context_);
   context_->restart();
   passes_since_poll_ = passes_per_poll;  // the first pass looks at the kernel and other threads
+  if (batch_open_) finish_batch();  // an exception came in between
   do {
     begin_pass();
     poll();
-    run_pass();
+    if (batch_open_)
+      run_first_event();
+    else
+      run_pass();
   } while (!stopping_);
 }
 
@@ -275,9 +286,11 @@ void LoopCore::poll() {
   const Duration time_to_wait = wait_time();
   if (time_to_wait != Duration()) {
     wait(time_to_wait);
-  } else if (!stopping_ && within_budget(++passes_since_poll_, last_poll_)) {
+    if (batch_open_) return;
+  } else if (!stopping_ && !batch_open_ && within_budget(++passes_since_poll_, last_poll_)) {
     return;
   } else {
+    batch_open_ = false;
     context_->poll();
   }
   passes_since_poll_ = 0;
@@ -291,8 +304,31 @@ bool LoopCore::within_budget(unsigned passes, TimePoint begin) const noexcept {
   return virtual_time() || !std::has_single_bit(passes) || time() - begin < longest_between_polls;
 }
 
+class LoopCore::EndOfBatch {
+ public:
+  using allocator_type = PoolAllocator<void>;
+
+  explicit EndOfBatch(LoopCore& core) : core_(core) {}
+  allocator_type get_allocator() const noexcept { return {}; }
+  void operator()() const {
+    if (std::exchange(core_.more_expected_, false))
+      core_.post(*this);
+    else if (std::exchange(core_.batch_open_, false))
+      core_.run_events();
+  }
+
+ private:
+  LoopCore& core_;
+};
+
+// What the kernel reports at once is handled in one pass, in its order, timers that are due by then
+// behind it (rule 9). Asio gives it away one by one, and to see that nothing is left it would have to
+// be made to look at the kernel again. So the first event is handled alone, and the next in a pass
+// that waits again, which is the same to the program as long as nothing else is to be done: see
+// run_first_event.
 void LoopCore::wait(Duration time_to_wait) {
   const bool for_ever = time_to_wait == Duration::max();
+  more_expected_ = false;
   if (virtual_time()) {
     if (context_->poll() != 0 || has_ready()) return;
     if (thread_work_ == 0) {  // a thread at work is not waited for in virtual time
@@ -305,10 +341,30 @@ void LoopCore::wait(Duration time_to_wait) {
   } else if (exact_timers_) {
     arm_timer();
     context_->run_one();
-  } else {
-    context_->run_one_for(round_up(time_to_wait));
+  } else if (context_->run_one_for(round_up(time_to_wait)) == 0) {
+    return;
   }
+  batch_open_ = comes_alone();
+  if (!batch_open_) context_->poll();
+}
+
+bool LoopCore::comes_alone() const noexcept {
+  return !more_expected_ && !virtual_time() && !observer_ && only_events();
+}
+
+void LoopCore::run_first_event() {
+  run_events();
+  if (has_ready() || stopping_) finish_batch();
+}
+
+/// What the first event has queued is for the next pass, behind the rest of the batch; what comes
+/// from the kernel now, perhaps because of it, is for the next pass as well. In Asio's queue the mark
+/// is between the two.
+void LoopCore::finish_batch() {
+  post(EndOfBatch{*this});
   context_->poll();
+  passes_since_poll_ = 0;
+  last_poll_ = time();
 }
 
 bool LoopCore::in_thread() const noexcept {
@@ -351,22 +407,39 @@ void LoopCore::attend() noexcept {
   });
 }
 
+/// In a guest that waits the first event is handled at once; the pump, if one has to be posted then,
+/// is the mark behind the rest of the batch.
+void LoopCore::push_event(ReadyNode& node, bool more) {
+  more_expected_ |= more;
+  if (attended_ || in_run_host_ || more || !comes_alone()) return push_io(node);
+  attended_ = true;
+  push_io(node);
+  const Running running(*this);
+  const Rest rest{*this};
+  if (!std::exchange(pass_begun_, false)) begin_pass();
+  batch_open_ = true;
+  run_events();
+  if (!has_ready()) begin_waiting();
+}
+
 void LoopCore::earliest_timer_changed() noexcept {
   if (!attended_) arm_timer();
 }
 
 void LoopCore::pump() {
   if (running_) return;  // a callback runs the host's context: the pass around it goes on after it
+  if (batch_open_ && std::exchange(more_expected_, false)) return attend();
   const Running running(*this);
-  struct Rest {  // whatever is left, also by an exception, has its turn after the host's handlers
-    ~Rest() { core.rest(); }
-    LoopCore& core;
-  } const rest{*this};
+  const Rest rest{*this};
   const TimePoint begin = time();
   unsigned passes = 0;
   do {
-    if (!std::exchange(pass_begun_, false)) begin_pass();
-    run_pass();
+    if (std::exchange(batch_open_, false)) {
+      run_events();
+    } else {
+      if (!std::exchange(pass_begun_, false)) begin_pass();
+      run_pass();
+    }
     if (in_run_host_ && stopping_) {
       in_run_host_ = false;
       return;
@@ -385,6 +458,8 @@ void LoopCore::begin_waiting() {
 void LoopCore::rest() {
   hold_context();
   if (has_ready()) return attend();
+  batch_open_ = false;
+  more_expected_ = false;
   attended_ = false;
   arm_timer();
 }

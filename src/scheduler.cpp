@@ -177,6 +177,22 @@ void Scheduler::run_pass() {
   }
 }
 
+void Scheduler::run_events() {
+  struct Batch : ReadyList {
+    explicit Batch(Scheduler& scheduler) noexcept : scheduler(scheduler) {
+      splice_back(scheduler.io_ready_);
+    }
+    ~Batch() { scheduler.ready_.splice_front(*this); }
+    Scheduler& scheduler;
+  } batch(*this);
+  while (!batch.empty()) {
+    if (ReadyNode& node = batch.pop_front(); !debug_) [[likely]]
+      node.run();
+    else
+      run_watched(node);
+  }
+}
+
 // Rule 104.
 void Scheduler::run_watched(ReadyNode& node) {
   Subject subject;

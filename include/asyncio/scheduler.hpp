@@ -179,6 +179,9 @@ class Scheduler {
   Duration time_to_timer() const noexcept;
   bool has_ready() const noexcept { return !ready_.empty() || !io_ready_.empty(); }
   void run_pass();
+  /// A part of a pass: the I/O that is queued now, ahead of all else. What an exception leaves
+  /// behind goes to the front.
+  void run_events();
   std::uint64_t passes() const noexcept { return passes_; }
   void stop() noexcept {
     stopping_ = true;
@@ -240,6 +243,10 @@ class Scheduler {
   /// Drops everything that is queued. Running the destructors of callbacks may queue more;
   /// when this returns, nothing is queued.
   void drop_all() noexcept;
+  /// Is there nothing to do but the I/O that is queued?
+  bool only_events() const noexcept {
+    return ready_.empty() && !stopping_ && time_to_timer() != Duration();
+  }
 
   bool attended_ = true;
   bool running_ = false;

@@ -91,11 +91,8 @@ void StreamTransport::read_data() {
 
 void StreamTransport::read_into_protocol() {
   boost::system::error_code error;
-  if (early_) {  // no buffer is asked for in vain
-    char next;
-    socket_->receive(asio::buffer(&next, 1), asio::socket_base::message_peek, error);
-    if (would_block(error)) return read_failed(error);
-  }
+  // No buffer is asked for in vain. (The end, and an error, the kernel reports.)
+  if (early_ && socket_->available(error) == 0) return read_would_block();
   BufferedProtocol* const protocol = buffered_;  // it may be replaced by its own call
   MutableBytes memory;
   if (const auto thrown = caught([&] {
