@@ -328,6 +328,7 @@ class LoopCore::EndOfBatch {
 // run_first_event.
 void LoopCore::wait(Duration time_to_wait) {
   const bool for_ever = time_to_wait == Duration::max();
+  batch_open_ = false;
   more_expected_ = false;
   if (virtual_time()) {
     if (context_->poll() != 0 || has_ready()) return;

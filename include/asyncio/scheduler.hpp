@@ -243,9 +243,9 @@ class Scheduler {
   /// Drops everything that is queued. Running the destructors of callbacks may queue more;
   /// when this returns, nothing is queued.
   void drop_all() noexcept;
-  /// Is there nothing to do but the I/O that is queued?
+  /// Is I/O queued, and nothing else to do?
   bool only_events() const noexcept {
-    return ready_.empty() && !stopping_ && time_to_timer() != Duration();
+    return ready_.empty() && !io_ready_.empty() && !stopping_ && time_to_timer() != Duration();
   }
 
   bool attended_ = true;

@@ -102,6 +102,8 @@ class SocketTransport : public Kind::Interface,
   }
   void read_would_block();
   void read_again();
+  /// Early reads have mostly been successful of late.
+  bool data_is_likely() const noexcept { return early_credit_ == most_early_credit; }
 
   /// The connection ends here, its socket goes on elsewhere. Not closing, and nothing is to be sent.
   Socket give_up_socket();

@@ -91,8 +91,12 @@ void StreamTransport::read_data() {
 
 void StreamTransport::read_into_protocol() {
   boost::system::error_code error;
-  // No buffer is asked for in vain. (The end, and an error, the kernel reports.)
-  if (early_ && socket_->available(error) == 0) return read_would_block();
+  if (early_ && !(data_is_likely() && socket_->available(error) != 0)) {
+    // No buffer is asked for in vain. The end counts as something, too.
+    char next;
+    socket_->receive(asio::buffer(&next, 1), asio::socket_base::message_peek, error);
+    if (would_block(error)) return read_failed(error);
+  }
   BufferedProtocol* const protocol = buffered_;  // it may be replaced by its own call
   MutableBytes memory;
   if (const auto thrown = caught([&] {
