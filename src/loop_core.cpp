@@ -412,9 +412,10 @@ void LoopCore::attend() noexcept {
 /// is the mark behind the rest of the batch.
 void LoopCore::push_event(ReadyNode& node, bool more) {
   more_expected_ |= more;
-  if (attended_ || in_run_host_ || more || !comes_alone()) return push_io(node);
-  attended_ = true;
+  const bool waited = !std::exchange(attended_, true);
   push_io(node);
+  if (!waited) return;
+  if (in_run_host_ || !comes_alone()) return attend();
   const Running running(*this);
   const Rest rest{*this};
   if (!std::exchange(pass_begun_, false)) begin_pass();

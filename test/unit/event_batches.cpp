@@ -154,22 +154,6 @@ BOOST_AUTO_TEST_CASE(a_timer_that_an_event_sets_comes_behind_the_others) {
   }
 }
 
-BOOST_AUTO_TEST_CASE(a_timer_that_is_due_comes_between_the_events_and_what_they_queue) {
-  for (const bool guest : {false, true}) {
-    Batches b(guest);
-    const auto first = b.open("first");
-    const auto second = b.open("second");
-    first->action = [&] { b.loop().call_soon(b.noting("soon")); };
-    second->action = [&] { b.end_soon(); };
-    b.run([&] {
-      b.loop().call_at(b.loop().time(), b.noting("timer"));
-      first->peer.send("1");
-      second->peer.send("2");
-    });
-    BOOST_TEST(b.seen() == "first second timer soon");
-  }
-}
-
 BOOST_AUTO_TEST_CASE(more_data_of_the_same_connection_comes_with_the_next_pass) {
   for (const bool guest : {false, true}) {
     Batches b(guest);
@@ -246,6 +230,7 @@ BOOST_AUTO_TEST_CASE(rule_6_reading_goes_before_writing) {
         }
         both->transport->set_write_buffer_limits({.high = 10'000'000, .low = 9'000'000});
       });
+      BOOST_TEST_CONTEXT("guest " << guest << ", alone " << alone)
       BOOST_TEST(b.seen() == (alone ? "reads writes" : "first reads writes soon"));
     }
   }
