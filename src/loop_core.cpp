@@ -363,7 +363,8 @@ void LoopCore::run_first_event() {
 /// is between the two.
 void LoopCore::finish_batch() {
   post(EndOfBatch{*this});
-  context_->poll();
+  while (batch_open_ && context_->poll_one() != 0) {  // poll() would look at the kernel once more
+  }
   passes_since_poll_ = 0;
   last_poll_ = time();
 }
