@@ -108,7 +108,7 @@ void ChildProcess::wait() {
 void ChildProcess::noticed() {
   if (!loop_ || std::exchange(queued_, true)) return;
   add_ref();
-  loop_->push_io(*this);
+  loop_->push_event(*this);
 }
 
 void ChildProcess::run() {

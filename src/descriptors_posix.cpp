@@ -139,7 +139,7 @@ class Descriptors::Watch final : public Pooled, private ReadyNode {
     side.due = side.callback;
     if (std::exchange(queued_, true)) return;
     add_ref();
-    core_.push_io(*this);
+    core_.push_event(*this, &side == &writer_ && reader_.waits);
   }
 
   void run() override {

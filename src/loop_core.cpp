@@ -3,6 +3,7 @@
 
 #include <asyncio/asio/operation.hpp>
 #include <asyncio/constants.hpp>
+#include <asyncio/detail/pool_allocator.hpp>
 #include <asyncio/logging.hpp>
 #include <asyncio/wait.hpp>
 #include <csignal>
@@ -128,6 +129,12 @@ class LoopCore::Running {
  private:
   LoopCore& core_;
   ThreadState outer_;
+};
+
+/// Whatever is left of a guest's pass, also by an exception, has its turn after the host's handlers.
+struct LoopCore::Rest {
+  ~Rest() { core.rest(); }
+  LoopCore& core;
 };
 
 /// The guests of a context, which are closed when it is destroyed before them.
@@ -260,10 +267,14 @@ void LoopCore::run_owned() {
   const auto work = boost::asio::make_work_guard(*context_);
   context_->restart();
   budget_ = Budget::used_up();  // the first pass looks at the kernel and other threads
+  if (batch_open_) finish_batch();  // an exception came in between
   do {
     begin_pass();
-    if (!has_ready() || stopping_ || !may_go_on(budget_)) poll();
-    run_pass();
+    if (!has_ready() || stopping_ || batch_open_ || !may_go_on(budget_)) poll();
+    if (batch_open_)
+      run_first_event();
+    else
+      run_pass();
   } while (!stopping_);
 }
 
@@ -271,7 +282,11 @@ void LoopCore::run_owned() {
 // time; in between, passes follow each other without a system call.
 void LoopCore::poll() {
   const Duration time_to_wait = wait_time();
-  if (time_to_wait == Duration())
+  if (time_to_wait != Duration()) {
+    wait(time_to_wait);
+    if (batch_open_) return;
+  } else {
+    batch_open_ = false;
     context_->poll();
   else
     wait(time_to_wait);
@@ -286,8 +301,32 @@ bool LoopCore::look_at_clock(Budget& budget) const noexcept {
   return virtual_time() || time() - budget.begin < longest_between_polls;
 }
 
+class LoopCore::EndOfBatch {
+ public:
+  using allocator_type = PoolAllocator<void>;
+
+  explicit EndOfBatch(LoopCore& core) : core_(core) {}
+  allocator_type get_allocator() const noexcept { return {}; }
+  void operator()() const {
+    if (std::exchange(core_.more_expected_, false))
+      core_.post(*this);
+    else if (std::exchange(core_.batch_open_, false))
+      core_.run_events();
+  }
+
+ private:
+  LoopCore& core_;
+};
+
+// What the kernel reports at once is handled in one pass, in its order, timers that are due by then
+// behind it (rule 9). Asio gives it away one by one, and to see that nothing is left it would have to
+// be made to look at the kernel again. So the first event is handled alone, and the next in a pass
+// that waits again, which is the same to the program as long as nothing else is to be done: see
+// run_first_event.
 void LoopCore::wait(Duration time_to_wait) {
   const bool for_ever = time_to_wait == Duration::max();
+  batch_open_ = false;
+  more_expected_ = false;
   if (virtual_time()) {
     if (context_->poll() != 0 || has_ready()) return;
     if (thread_work_ == 0) {  // a thread at work is not waited for in virtual time
@@ -300,10 +339,30 @@ void LoopCore::wait(Duration time_to_wait) {
   } else if (exact_timers_) {
     arm_timer();
     context_->run_one();
-  } else {
-    context_->run_one_for(round_up(time_to_wait));
+  } else if (context_->run_one_for(round_up(time_to_wait)) == 0) {
+    return;
   }
-  context_->poll();
+  batch_open_ = comes_alone();
+  if (!batch_open_) context_->poll();
+}
+
+bool LoopCore::comes_alone() const noexcept {
+  return !more_expected_ && !virtual_time() && !observer_ && only_events();
+}
+
+void LoopCore::run_first_event() {
+  run_events();
+  if (has_ready() || stopping_) finish_batch();
+}
+
+/// What the first event has queued is for the next pass, behind the rest of the batch; what comes
+/// from the kernel now, perhaps because of it, is for the next pass as well. In Asio's queue the mark
+/// is between the two.
+void LoopCore::finish_batch() {
+  post(EndOfBatch{*this});
+  while (batch_open_ && context_->poll_one() != 0) {  // poll() would look at the kernel once more
+  }
+  budget_ = Budget(time());
 }
 
 bool LoopCore::in_thread() const noexcept {
@@ -346,21 +405,39 @@ void LoopCore::attend() noexcept {
   });
 }
 
+/// In a guest that waits the first event is handled at once; the pump, if one has to be posted then,
+/// is the mark behind the rest of the batch.
+void LoopCore::push_event(ReadyNode& node, bool more) {
+  more_expected_ |= more;
+  const bool waited = !std::exchange(attended_, true);
+  push_io(node);
+  if (!waited) return;
+  if (in_run_host_ || !comes_alone()) return attend();
+  const Running running(*this);
+  const Rest rest{*this};
+  if (!std::exchange(pass_begun_, false)) begin_pass();
+  batch_open_ = true;
+  run_events();
+  if (!has_ready()) begin_waiting();
+}
+
 void LoopCore::earliest_timer_changed() noexcept {
   if (!attended_) arm_timer();
 }
 
 void LoopCore::pump() {
   if (running_) return;  // a callback runs the host's context: the pass around it goes on after it
+  if (batch_open_ && std::exchange(more_expected_, false)) return attend();
   const Running running(*this);
-  struct Rest {  // whatever is left, also by an exception, has its turn after the host's handlers
-    ~Rest() { core.rest(); }
-    LoopCore& core;
-  } const rest{*this};
+  const Rest rest{*this};
   Budget budget(time());
   do {
-    if (!std::exchange(pass_begun_, false)) begin_pass();
-    run_pass();
+    if (std::exchange(batch_open_, false)) {
+      run_events();
+    } else {
+      if (!std::exchange(pass_begun_, false)) begin_pass();
+      run_pass();
+    }
     if (in_run_host_ && stopping_) {
       in_run_host_ = false;
       return;
@@ -379,6 +456,8 @@ void LoopCore::begin_waiting() {
 void LoopCore::rest() {
   hold_context();
   if (has_ready()) return attend();
+  batch_open_ = false;
+  more_expected_ = false;
   attended_ = false;
   arm_timer();
 }

@@ -126,6 +126,9 @@ class LoopCore final : public Scheduler {
     else
       object.async_wait(std::move(handler));
   }
+  /// For Asio's handlers: queues what has come. `more` if the same descriptor is waited for to
+  /// become readable, too: of what came at once, Asio reports the readiness to write first.
+  void push_event(ReadyNode& node, bool more = false);
   /// See in_loop_thread.
   bool in_thread() const noexcept;
   /// Where every connection reads into; the data is consumed before the next one reads.
@@ -185,6 +188,7 @@ class LoopCore final : public Scheduler {
   friend class Resource;
   friend class ForeignQueue;
   class Running;
+  struct Rest;
   class Guests;
 
   LoopCore(LoopOptions options, std::unique_ptr<boost::asio::io_context> context);
@@ -223,6 +227,10 @@ class LoopCore final : public Scheduler {
     return ++budget.passes != budget.next_look || look_at_clock(budget);
   }
   bool look_at_clock(Budget& budget) const noexcept;
+  class EndOfBatch;
+  bool comes_alone() const noexcept;
+  void run_first_event();
+  void finish_batch();
   void wait(Duration time);
   void pump();
   void rest();
@@ -237,6 +245,10 @@ class LoopCore final : public Scheduler {
   Guests* guests_ = nullptr;            // of the same context; null if owned, or left
   const bool exact_timers_;
   bool pass_begun_ = false;  // a guest's pass that waits
+  /// The first event of a pass that waited is handled, or about to be, and Asio may still hold
+  /// others that came with it.
+  bool batch_open_ = false;
+  bool more_expected_ = false;  // see push_event
   bool in_run_host_ = false;
   Budget budget_{TimePoint()};
   std::shared_ptr<ForeignQueue> foreign_;

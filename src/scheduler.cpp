@@ -142,6 +142,17 @@ void Scheduler::queue_due_timers() {
   }
 }
 
+void Scheduler::run_events() {
+  struct Batch : ReadyList {
+    explicit Batch(Scheduler& scheduler) noexcept : scheduler(scheduler) {
+      splice_back(scheduler.io_ready_);
+    }
+    ~Batch() { scheduler.ready_.splice_front(*this); }
+    Scheduler& scheduler;
+  } batch(*this);
+  while (!batch.empty()) run(batch.pop_front());
+}
+
 // Rule 104.
 void Scheduler::run_watched(ReadyNode& node) {
   Subject subject;

@@ -81,8 +81,9 @@ class ServerState::Listener final : public ReadyNode {
     server_.loop_->async_wait(*acceptor_, boost::asio::socket_base::wait_read,
                           [this, server = Ref<ServerState>(&server_)](const auto&) mutable {
                             if (server->closed_) return;
-                            server->loop_->push_io(*this);
+                            LoopCore& loop = *server->loop_;
                             server.detach();  // it is the queue's reference now
+                            loop.push_event(*this);
                           });
   }
 

@@ -186,13 +186,11 @@ class Scheduler {
   void run_pass() {
     ready_.splice_back(io_ready_);
     if (!timers_.empty()) queue_due_timers();
-    ready_.consume([this](ReadyNode& node) {
-      if (!debug_) [[likely]]
-        node.run();
-      else
-        run_watched(node);
-    });
+    ready_.consume([this](ReadyNode& node) { run(node); });
   }
+  /// A part of a pass: the I/O that is queued now, ahead of all else. What an exception leaves
+  /// behind goes to the front.
+  void run_events();
   std::uint64_t passes() const noexcept { return passes_; }
   void stop() noexcept {
     stopping_ = true;
@@ -254,6 +252,10 @@ class Scheduler {
   /// Drops everything that is queued. Running the destructors of callbacks may queue more;
   /// when this returns, nothing is queued.
   void drop_all() noexcept;
+  /// Is I/O queued, and nothing else to do?
+  bool only_events() const noexcept {
+    return ready_.empty() && !io_ready_.empty() && !stopping_ && time_to_timer() != Duration();
+  }
 
   bool attended_ = true;
   bool running_ = false;
@@ -267,6 +269,12 @@ class Scheduler {
   void timer_cancelled(const HandleNode& node) noexcept;
   void sweep_timers();
   void queue_due_timers();
+  void run(ReadyNode& node) {
+    if (!debug_) [[likely]]
+      node.run();
+    else
+      run_watched(node);
+  }
   void run_watched(ReadyNode& node);
   void check_guarded() const;
   void add_origin(FutureBase& future, const std::source_location& place);

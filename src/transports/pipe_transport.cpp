@@ -119,6 +119,13 @@ void PipeTransport::queue() {
   loop_->push_io(*this);
 }
 
+/// The same, for what Asio reports.
+void PipeTransport::arrived(bool more) {
+  if (std::exchange(queued_, true)) return;
+  add_ref();
+  loop_->push_event(*this, more);
+}
+
 /// With the next pass; never from inside a call of the program.
 void PipeTransport::lose(std::exception_ptr error) {
   closing_ = true;
@@ -239,7 +246,7 @@ void ReadPipeTransport::readable() {
   waits_ = false;
   if (!is_reading()) return;
   due_ = true;
-  queue();
+  arrived();
 }
 
 void ReadPipeTransport::ready() {
@@ -396,7 +403,7 @@ void WritePipeTransport::writable() {
   waits_writable_ = false;
   if (lost_ || buffer_.empty()) return;
   write_due_ = true;
-  queue();
+  arrived(waits_for_hang_up_);
 }
 
 void WritePipeTransport::write_ready() {
@@ -450,7 +457,7 @@ void WritePipeTransport::hung_up() {
   waits_for_hang_up_ = false;
   if (lost_) return;
   hang_up_due_ = true;
-  queue();
+  arrived();
 }
 
 void WritePipeTransport::closed_by_peer() {

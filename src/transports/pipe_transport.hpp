@@ -65,6 +65,7 @@ class PipeTransport : public Transport,
   virtual void interrupted() = 0;
 
   void queue();
+  void arrived(bool more = false);
   /// Queues connection_lost, once.
   void lose(std::exception_ptr error);
   void connection_lost(const std::exception_ptr& error);

@@ -23,6 +23,10 @@ class SelfHolding : public std::enable_shared_from_this<T> {
 
  protected:
   ~SelfHolding() = default;
+  /// Does the program hold it?
+  bool held_by_the_program() const noexcept {
+    return this->weak_from_this().use_count() > (self_ ? 1 : 0);
+  }
 
  private:
   std::uint32_t references_ = 0;

@@ -102,6 +102,8 @@ class SocketTransport : public Kind::Interface,
   }
   void read_would_block();
   void read_again();
+  /// Early reads have mostly been successful of late.
+  bool data_is_likely() const noexcept { return early_credit_ == most_early_credit; }
 
   /// The connection ends here, its socket goes on elsewhere. Not closing, and nothing is to be sent.
   Socket give_up_socket();
@@ -109,8 +111,6 @@ class SocketTransport : public Kind::Interface,
   // -- for writing
 
   void wait_writable();
-  /// write_ready() comes with the next pass, in any case.
-  void write_again();
   bool drop_write();
   void maybe_pause();
   bool maybe_resume();
@@ -148,6 +148,7 @@ class SocketTransport : public Kind::Interface,
   void drop() noexcept override { this->release(); }
   void keep_subject(Subject& subject) override { subject.text = repr(); }
   void queue();
+  void arrived(bool more = false);
   void start_reading();
   void wait_readable();
   void readable();
@@ -155,9 +156,11 @@ class SocketTransport : public Kind::Interface,
   void writable();
   void call_connection_lost(std::exception_ptr error);
   void release_all() noexcept;
+  Address address_or_none(Address (TransportSocket::*ask)() const) const;
+  const Address& own_address() const;
   void report(std::string message, std::exception_ptr error);
 
-  Address sockname_;
+  mutable Address sockname_;  // empty: not asked for yet
   Ref<ContextState> context_;  // in which events are handled
   /// The protocol that is being called with data, when it has been replaced meanwhile.
   std::shared_ptr<ProtocolType> replaced_;
@@ -180,21 +183,29 @@ SocketTransport<Kind>::SocketTransport(LoopCore& core, Socket socket, Address pe
       view_(socket),
       peername_(std::move(peer)),
       context_(capture_context()) {
-  const auto address_or_none = [&](Address (Socket::*ask)() const) {
-    try {
-      return (socket.*ask)();
-    } catch (const OSError&) {
-      return Address();
-    }
-  };
-  sockname_ = address_or_none(&Socket::getsockname);
-  if (peername_.empty()) peername_ = address_or_none(&Socket::getpeername);
+  if (peername_.empty()) peername_ = address_or_none(&TransportSocket::getpeername);
   core.descriptor_taken_over(socket.fileno());
   boost::system::error_code error;
   socket_->assign({socket.family(), socket.proto()}, socket.fileno(), error);
   if (error) throw_os_error(error);
   socket.detach();
   socket_->non_blocking(true, error);
+}
+
+template <class Kind>
+Address SocketTransport<Kind>::address_or_none(Address (TransportSocket::*ask)() const) const {
+  try {
+    return (view_.*ask)();
+  } catch (const OSError&) {
+    return Address();
+  }
+}
+
+/// Few ask, so the kernel is not asked before.
+template <class Kind>
+const Address& SocketTransport<Kind>::own_address() const {
+  if (sockname_.empty() && socket_) sockname_ = address_or_none(&TransportSocket::getsockname);
+  return sockname_;
 }
 
 /// Neither closed nor lost: what is closing is held by what is still to be done.
@@ -224,7 +235,7 @@ void SocketTransport<Kind>::start(Ref<FutureState<void>> waiter) {
 template <class Kind>
 std::any SocketTransport<Kind>::get_extra_info(std::string_view name) const {
   if (name == peername.name && !peername_.empty()) return peername_;
-  if (name == sockname.name && !sockname_.empty()) return sockname_;
+  if (name == sockname.name && !own_address().empty()) return sockname_;
   if (name == asyncio::socket.name && loop_) return view_;
   return {};
 }
@@ -278,6 +289,14 @@ void SocketTransport<Kind>::queue() {
   loop_->push_io(*this);
 }
 
+/// The same, for what Asio reports.
+template <class Kind>
+void SocketTransport<Kind>::arrived(bool more) {
+  if (std::exchange(queued_, true)) return;
+  this->add_ref();
+  loop_->push_event(*this, more);
+}
+
 // -- reading
 
 template <class Kind>
@@ -319,7 +338,7 @@ void SocketTransport<Kind>::readable() {
   if (!is_reading()) return;
   early_ = false;
   read_due_ = true;
-  queue();
+  arrived();
 }
 
 template <class Kind>
@@ -356,6 +375,7 @@ template <class Kind>
 void SocketTransport<Kind>::read_again() {
   if (!is_reading() || waits_readable_ || read_due_) return;
   if (early_credit_ != 0 || ++not_tried_ % retry_early_read == 0) {
+    first_read_pass_ = loop_->passes() + 1;
     early_ = true;
     read_due_ = true;
     queue();
@@ -388,13 +408,9 @@ void SocketTransport<Kind>::wait_writable() {
 template <class Kind>
 void SocketTransport<Kind>::writable() {
   waits_writable_ = false;
-  if (!lost_ && !buffer_.empty()) write_again();
-}
-
-template <class Kind>
-void SocketTransport<Kind>::write_again() {
+  if (lost_ || buffer_.empty()) return;
   write_due_ = true;
-  queue();
+  arrived(waits_readable_);
 }
 
 template <class Kind>
@@ -464,6 +480,7 @@ void SocketTransport<Kind>::force_close(std::exception_ptr error) {
 /// The number may soon be that of somebody else's socket: it is forgotten now, not at the end.
 template <class Kind>
 Socket SocketTransport<Kind>::give_up_socket() {
+  own_address();  // while it can be asked for
   boost::system::error_code error;
   socket_->release(error);  // what waits for readiness is aborted
   if (error) throw_os_error(error);
@@ -502,12 +519,13 @@ void SocketTransport<Kind>::release_all() noexcept {
   closing_ = true;
   if (!lost_) lost_ = 1;
   buffer_.clear();
-  socket_.reset();
-  loop.descriptor_taken_over(view_.fileno());  // who watches it beside us would keep it open
-  unregister();
   context_ = {};
   replaced_.reset();
   protocol_.reset();
+  if (this->held_by_the_program()) own_address();  // now, or it will never be known
+  socket_.reset();
+  loop.descriptor_taken_over(view_.fileno());  // who watches it beside us would keep it open
+  unregister();
   released();
 }
 

@@ -91,7 +91,8 @@ void StreamTransport::read_data() {
 
 void StreamTransport::read_into_protocol() {
   boost::system::error_code error;
-  if (early_) {  // no buffer is asked for in vain
+  if (early_ && !(data_is_likely() && socket_->available(error) != 0)) {
+    // No buffer is asked for in vain. The end counts as something, too.
     char next;
     socket_->receive(asio::buffer(&next, 1), asio::socket_base::message_peek, error);
     if (would_block(error)) return read_failed(error);
