@@ -288,8 +288,7 @@ void LoopCore::poll() {
   } else {
     batch_open_ = false;
     context_->poll();
-  else
-    wait(time_to_wait);
+  }
   budget_ = Budget(time());
 }
 
