@@ -116,6 +116,10 @@ void FutureBase::add_callback(ReadyNode& node, bool wants_future) {
   callbacks_.push_back(node);
 }
 
+void FutureBase::forget(TaskBase& task) noexcept {
+  remove_callbacks([&](ReadyNode& node) { return &node == &task; });
+}
+
 void FutureBase::throw_done() {
   throw InvalidStateError((cancelled() ? "CANCELLED: " : "FINISHED: ") + repr());
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <asyncio/tasks.hpp>
 
+#include <asyncio/detail/wait_list.hpp>
 #include <asyncio/event_loop.hpp>
 #include <atomic>
 
@@ -60,6 +61,8 @@ void TaskBase::run() {
       if (waiter_) waiter_->mark_retrieved();
       pending_throw_ = future_.make_cancelled_error();
     }
+  } else if (waiter_ && waiter_->wait_again()) {
+    return;
   }
   waiter_ = nullptr;
   if (const TaskBase* const other = scheduler().current_task) {
@@ -147,7 +150,7 @@ void TaskBase::abandon() noexcept {
   }
   Frame* frame = std::exchange(innermost_, nullptr);
   // What it waited for may outlive the loop, and must not try to wake it then.
-  if (waiter_) waiter_->remove_callbacks([this](ReadyNode& node) { return &node == this; });
+  if (waiter_) waiter_->forget(*this);
   waiter_ = nullptr;
   end();
   while (Frame* const caller = frame->caller) {
@@ -187,9 +190,7 @@ int TaskBase::uncancel() noexcept {
 void TaskBase::wait_for(FutureBase& future) {
   stepping_ = false;
   if (&future.scheduler() != &scheduler()) {
-    schedule_throw(std::make_exception_ptr(
-        RuntimeError("Task " + future_.repr() + " got Future " + future.repr() +
-                     " attached to a different loop")));
+    refuse(future);
   } else if (&future == &future_) {
     schedule_throw(std::make_exception_ptr(
         RuntimeError("Task cannot await on itself: " + future_.repr())));
@@ -199,6 +200,19 @@ void TaskBase::wait_for(FutureBase& future) {
     waiter_ = &future;
     if (must_cancel_ && future.cancel(future_.cancel_message())) must_cancel_ = false;
   }
+}
+
+// The loop keeps the task while it stands in the line.
+void TaskBase::wait_for(Waiter& place) {
+  stepping_ = false;
+  waiter_ = &place;
+  if (must_cancel_ && place.cancel(future_.cancel_message())) must_cancel_ = false;
+}
+
+void TaskBase::refuse(Awaited& foreign) {
+  schedule_throw(std::make_exception_ptr(
+      RuntimeError("Task " + future_.repr() + " got Future " + foreign.repr() +
+                   " attached to a different loop")));
 }
 
 void TaskBase::yield() noexcept {

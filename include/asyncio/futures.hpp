@@ -37,8 +37,27 @@ class FutureAwaiter;
 template <class T>
 using value_or_monostate = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
 
+/// What a task may wait for: a future, or its place in a line.
+class Awaited {
+ public:
+  /// The task is cancelled: ends the wait, unless it is over.
+  virtual bool cancel(const std::string* message) = 0;
+  /// Is a CancelledError what comes of it?
+  virtual bool ended_by_cancelled_error() const = 0;
+  /// Something else is thrown in place of its outcome.
+  virtual void mark_retrieved() noexcept {}
+  /// The task's turn has come, and it finds that it has to wait on.
+  virtual bool wait_again() noexcept { return false; }
+  /// The task is gone: it is not to be woken any more.
+  virtual void forget(TaskBase& task) noexcept = 0;
+  virtual std::string repr() = 0;
+
+ protected:
+  ~Awaited() = default;
+};
+
 /// The shared state of futures and tasks, as far as it does not depend on the type of the result.
-class FutureBase : public Pooled {
+class FutureBase : public Awaited, public Pooled {
  public:
   enum class State : std::uint8_t { pending, cancelled, finished };
 
@@ -59,12 +78,12 @@ class FutureBase : public Pooled {
   /// The task this future is, if it is one.
   virtual TaskBase* as_task() noexcept { return nullptr; }
   virtual const char* type_name() const noexcept { return "Future"; }
-  std::string repr();
+  std::string repr() final;
   /// The futures and tasks that wait for this one, as far as it is known.
   std::vector<Ref<FutureBase>> awaiters() const;
 
   /// Rule 31; tasks and gathering futures have their own.
-  virtual bool cancel(const std::string* message);
+  bool cancel(const std::string* message) override;
   /// Ends the future as cancelled, whatever kind it is.
   void set_cancelled(const std::string* message);
   void set_exception(std::exception_ptr exception);
@@ -82,10 +101,11 @@ class FutureBase : public Pooled {
   /// The CancelledError for the next one who asks (rule 32). The future is cancelled.
   std::exception_ptr make_cancelled_error();
   /// Is there a CancelledError, by cancellation or stored (rule 34)?
-  bool ended_by_cancelled_error() const;
+  bool ended_by_cancelled_error() const final;
   const std::string* cancel_message() const noexcept { return cancel_message_.get(); }
   void set_cancel_message(const std::string* message);
-  void mark_retrieved() noexcept { log_exception_ = false; }
+  void mark_retrieved() noexcept final { log_exception_ = false; }
+  void forget(TaskBase& task) noexcept final;
   /// Used by tasks that die of a CancelledError: the first retrieval gives that very object.
   void keep_cancelled_error(std::exception_ptr error) noexcept { exception_ = std::move(error); }
 

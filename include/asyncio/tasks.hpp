@@ -30,6 +30,8 @@ static_assert(detail::require_inline_options<TaskOptions>());
 
 namespace detail {
 
+class Waiter;
+
 /// The part of a task that does not depend on the type of its result. It is its own entry in the
 /// ready queue and in the callback lists of the futures it waits for.
 class TaskBase : public ReadyNode, private Links {
@@ -53,6 +55,12 @@ class TaskBase : public ReadyNode, private Links {
 
   /// Wait for `future`: its completion makes the next step (rule 40). The awaiter keeps it alive.
   void wait_for(FutureBase& future);
+  /// Wait in a line.
+  void wait_for(Waiter& place);
+  /// It belongs to another loop: RuntimeError at the next step.
+  void refuse(Awaited& foreign);
+  /// What it waits for, done by now, throws this.
+  void throw_next(std::exception_ptr error) noexcept { pending_throw_ = std::move(error); }
   /// A bare yield: the next step comes in the next pass.
   void yield() noexcept;
   /// The step was resumed: throws what is to be thrown in place of a result (rules 41, 54).
@@ -91,8 +99,6 @@ class TaskBase : public ReadyNode, private Links {
     coroutine_ = place;
     if (!started_) innermost_->where = {};
   }
-  /// What it waits for.
-  FutureBase* waiter() const noexcept { return waiter_; }
   /// What its repr says beside what a future's does.
   std::string repr_info() const;
 
@@ -128,7 +134,7 @@ class TaskBase : public ReadyNode, private Links {
   FutureBase& future_;              // this very task, as a future
   std::source_location coroutine_;  // the outermost
   Frame* innermost_ = nullptr;      // the frame to resume
-  FutureBase* waiter_ = nullptr;    // what it waits for
+  Awaited* waiter_ = nullptr;       // what it waits for
   std::exception_ptr pending_throw_;
   Ref<ContextState> context_;
   std::unique_ptr<std::string> name_;
