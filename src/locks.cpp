@@ -29,8 +29,8 @@ void Waiter::wake_with(std::exception_ptr error) {
 bool Waiter::cancel(const std::string* message) {
   if (done()) return false;
   if (waited())
-    task_->throw_next(std::make_exception_ptr(message ? CancelledError(*message)
-                                                      : CancelledError()));
+    task_->throw_next(
+        std::make_exception_ptr(message ? CancelledError(*message) : CancelledError()));
   finish(Phase::cancelled);
   return true;
 }

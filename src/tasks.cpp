@@ -4,6 +4,9 @@
 #include <asyncio/detail/wait_list.hpp>
 #include <asyncio/event_loop.hpp>
 #include <atomic>
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#endif
 
 #include "notes.hpp"
 #include "places.hpp"
@@ -17,6 +20,13 @@ namespace {
 /// One counter for the whole process, as in Python (rule 48).
 std::uint64_t next_task_number() noexcept {
   static std::atomic<std::uint64_t> last{0};
+#if __has_include(<sys/single_threaded.h>)
+  if (__libc_single_threaded) {  // spares an instruction that costs a tenth of a task
+    const std::uint64_t number = last.load(std::memory_order_relaxed) + 1;
+    last.store(number, std::memory_order_relaxed);
+    return number;
+  }
+#endif
   return last.fetch_add(1, std::memory_order_relaxed) + 1;
 }
 
@@ -35,7 +45,8 @@ TaskBase::TaskBase(FutureBase& future, const TaskOptions& options)
 }
 
 std::string TaskBase::name() const {
-  return name_ ? *name_ : "Task-" + std::to_string(number_);
+  const FutureBase::Extras* const extras = future_.extras_if_any();
+  return extras && extras->name ? *extras->name : "Task-" + std::to_string(number_);
 }
 
 void TaskBase::start(bool eager) {
@@ -59,7 +70,7 @@ void TaskBase::run() {
     // A CancelledError that is coming anyway is not replaced (rule 54).
     if (!waiter_ || !waiter_->ended_by_cancelled_error()) {
       if (waiter_) waiter_->mark_retrieved();
-      pending_throw_ = future_.make_cancelled_error();
+      throw_next(future_.make_cancelled_error());
     }
   } else if (waiter_ && waiter_->wait_again()) {
     return;
@@ -91,11 +102,11 @@ void TaskBase::resume() {
 
   const bool first_step = !started_;
   started_ = true;
-  if (first_step && pending_throw_) {
+  if (first_step && throws_next_) {
     // Cancelled before the first step: no line of the coroutine runs (rule 57).
     innermost_ = nullptr;
     destroy_frame();
-    fail(std::exchange(pending_throw_, nullptr));
+    fail(take_next_throw());
     return;
   }
   stepping_ = true;
@@ -222,13 +233,18 @@ void TaskBase::yield() noexcept {
 }
 
 void TaskBase::schedule_throw(std::exception_ptr error) {
-  pending_throw_ = std::move(error);
+  throw_next(std::move(error));
   yield();
 }
 
+std::exception_ptr TaskBase::take_next_throw() noexcept {
+  throws_next_ = false;
+  return std::move(future_.extras().next_throw);
+}
+
 void TaskBase::put_off_cancel(const std::string* message) {
-  if (pending_throw_)
-    pending_throw_ = nullptr;  // the CancelledError; its message is still known
+  if (throws_next_)
+    (void)take_next_throw();  // the CancelledError; its message is still known
   else if (cancel_requests_ == 0)
     return;  // the request was taken back
   else
