@@ -11,11 +11,9 @@ namespace asyncio::inline v1 {
 
 namespace detail {
 
-FutureBase::~FutureBase() { drop_callbacks(); }
-
 void FutureBase::drop_callbacks() noexcept {
   DropList dropped;
-  dropped.splice_back(callbacks_);
+  callbacks_.move_to(dropped);
 }
 
 void FutureBase::dispose() noexcept {
@@ -24,7 +22,7 @@ void FutureBase::dispose() noexcept {
     references_ = 1;
     scheduler_->report_from_destructor(
         {.message = std::string(type_name()) + " exception was never retrieved",
-         .exception = exception_,
+         .exception = extras_->exception,
          .future = this});
     if (--references_ != 0) return;
   }
@@ -45,13 +43,21 @@ void FutureBase::set_cancelled(const std::string* message) {
 }
 
 void FutureBase::set_cancel_message(const std::string* message) {
-  cancel_message_ = message ? std::make_unique<std::string>(*message) : nullptr;
+  if (message)
+    extras().cancel_message = std::make_unique<std::string>(*message);
+  else if (extras_)
+    extras_->cancel_message = nullptr;
+}
+
+FutureBase::Extras& FutureBase::make_extras() {
+  extras_ = std::make_unique<Extras>();
+  return *extras_;
 }
 
 void FutureBase::set_exception(std::exception_ptr exception) {
   check_pending();
   if (!exception) throw TypeError("invalid exception object: null");
-  exception_ = std::move(exception);
+  extras().exception = std::move(exception);
   finish(State::finished);
   log_exception_ = true;
 }
@@ -67,17 +73,17 @@ void FutureBase::finish(State state) {
       throw;
     }
   }
-  if (tell_callbacks_) {
-    for (ReadyNode* node = callbacks_.front(); node; node = node->next) node->completed_by(*this);
-  }
-  scheduler_->push(callbacks_);
+  if (tell_callbacks_) callbacks_.for_each([this](ReadyNode& node) { node.completed_by(*this); });
+  ReadyList ready;
+  callbacks_.move_to(ready);
+  scheduler_->push(ready);
 }
 
 std::exception_ptr FutureBase::exception() {
   if (cancelled()) std::rethrow_exception(make_cancelled_error());
   if (!done()) throw InvalidStateError("Exception is not set.");
   log_exception_ = false;
-  return exception_;
+  return extras_ ? extras_->exception : nullptr;
 }
 
 /// What stands in the place of a value.
@@ -85,17 +91,17 @@ std::exception_ptr FutureBase::error_to_throw() {
   if (cancelled()) return make_cancelled_error();
   if (!done()) return std::make_exception_ptr(InvalidStateError("Result is not ready."));
   log_exception_ = false;
-  return exception_;
+  return extras_->exception;
 }
 
 std::exception_ptr FutureBase::make_cancelled_error() {
-  if (exception_) return std::exchange(exception_, nullptr);
-  return cancel_message_ ? std::make_exception_ptr(CancelledError(*cancel_message_))
-                         : std::make_exception_ptr(CancelledError());
+  if (has_exception()) return std::exchange(extras_->exception, nullptr);
+  const std::string* const message = cancel_message();
+  return std::make_exception_ptr(message ? CancelledError(*message) : CancelledError());
 }
 
 bool FutureBase::ended_by_cancelled_error() const {
-  return cancelled() || (exception_ && is_cancelled_error(exception_));
+  return cancelled() || (has_exception() && is_cancelled_error(extras_->exception));
 }
 
 void FutureBase::add_callback(ReadyNode& node, bool wants_future) {
@@ -114,6 +120,10 @@ void FutureBase::add_callback(ReadyNode& node, bool wants_future) {
   }
   tell_callbacks_ |= wants_future;
   callbacks_.push_back(node);
+}
+
+void FutureBase::forget(TaskBase& task) noexcept {
+  remove_callbacks([&](ReadyNode& node) { return &node == &task; });
 }
 
 void FutureBase::throw_done() {
@@ -136,7 +146,8 @@ std::string FutureBase::repr() {
   }
   if (task) text += task->repr_info();
   if (state_ == State::finished)
-    text += exception_ ? " exception=" + asyncio::repr(exception_) : " result=" + result_repr();
+    text += has_exception() ? " exception=" + asyncio::repr(extras_->exception)
+                            : " result=" + result_repr();
   if (!callbacks_.empty()) text += " cb=[" + callbacks_repr() + ']';
   if (const std::source_location place = origin_of(*this); known(place))
     text += " created at " + file_and_line(place);
@@ -146,11 +157,10 @@ std::string FutureBase::repr() {
 // The first and the last of them.
 std::string FutureBase::callbacks_repr() const {
   std::size_t count = 0;
-  const ReadyNode* last = nullptr;
-  for (const ReadyNode* node = callbacks_.front(); node; node = node->next) ++count, last = node;
-  std::string text = callbacks_.front()->callback_name();
+  callbacks_.for_each([&](const ReadyNode&) { ++count; });
+  std::string text = callbacks_.front().callback_name();
   if (count > 2) text += ", <" + std::to_string(count - 2) + " more>";
-  if (count > 1) text += ", " + last->callback_name();
+  if (count > 1) text += ", " + callbacks_.back().callback_name();
   return text;
 }
 
@@ -160,7 +170,7 @@ std::vector<Ref<FutureBase>> FutureBase::awaiters() const {
     if (awaiter && std::ranges::find(result, awaiter, &Ref<FutureBase>::get) == result.end())
       result.emplace_back(awaiter);
   };
-  for (ReadyNode* node = callbacks_.front(); node; node = node->next) add(node->awaiter());
+  callbacks_.for_each([&](ReadyNode& node) { add(node.awaiter()); });
   if (noted_) {
     for (FutureBase* awaiter : scheduler_->notes().awaiters_of(*this)) add(awaiter);
   }

@@ -10,6 +10,41 @@ namespace detail {
 
 // -- lines
 
+void Waiter::finish(Phase phase) {
+  phase_ = phase;
+  if (!waited()) return;
+  Scheduler& loop = task_->scheduler();
+  loop.check_usable();  // it is done all the same; the task is not woken
+  task_->future().add_ref();
+  loop.push(*task_);
+}
+
+void Waiter::wake_with(std::exception_ptr error) {
+  if (done()) return;
+  const Phase phase = is_cancelled_error(error) ? Phase::cancelled : Phase::woken;
+  task_->throw_next(std::move(error));
+  finish(phase);
+}
+
+bool Waiter::cancel(const std::string* message) {
+  if (done()) return false;
+  if (waited())
+    task_->throw_next(
+        std::make_exception_ptr(message ? CancelledError(*message) : CancelledError()));
+  finish(Phase::cancelled);
+  return true;
+}
+
+/// That of the future which Python has in its place.
+std::string Waiter::repr() {
+  switch (phase_) {
+    case Phase::asleep:
+      return waited() ? "<Future pending cb=[Task.task_wakeup()]>" : "<Future pending>";
+    case Phase::cancelled: return "<Future cancelled>";
+    default: return "<Future finished result=None>";
+  }
+}
+
 std::size_t WaitList::size() const noexcept {
   std::size_t count = 0;
   for (const Waiter* waiter = first_; waiter; waiter = waiter->next_) ++count;
@@ -21,14 +56,6 @@ bool WaitList::has_uncancelled() const noexcept {
     if (!waiter->cancelled()) return true;
   }
   return false;
-}
-
-void Turn::wait(TaskBase& task) {
-  owner_->bind(task.scheduler());
-  waiter_ = {adopt_ref, new Waiter(task.scheduler())};
-  line_->push_back(*waiter_);
-  task_ = &task;
-  task.wait_for(*waiter_);
 }
 
 void LoopBound::bind_first(Scheduler& loop) {
@@ -132,7 +159,7 @@ class ConditionState final : public LoopBound {
 
  private:
   const Lock lock_;
-  WaitList line_;
+  WaitList line_{*this};
 };
 
 Coroutine<bool> ConditionState::wait(Ref<ConditionState> self) {
@@ -141,7 +168,7 @@ Coroutine<bool> ConditionState::wait(Ref<ConditionState> self) {
   self->lock_.release();
   std::exception_ptr error;
   try {
-    co_await Turn(self, self->line_);
+    co_await Turn(self->line_);
   } catch (...) {
     error = std::current_exception();
   }

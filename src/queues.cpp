@@ -5,25 +5,6 @@
 
 namespace asyncio::inline v1::detail {
 
-template <bool (QueueBase::*blocked)() const noexcept>
-Coroutine<> QueueBase::wait_while(WaitList& line) {
-  while ((this->*blocked)()) {
-    if (shut_down_) throw QueueShutDown();
-    Turn turn(Ref<LoopBound>(this), line);
-    try {
-      co_await turn;
-    } catch (...) {
-      // It was our turn, and we cannot take it: the next one's (rule 97).
-      if (turn.waited() && turn.woken() && !(this->*blocked)()) line.dismiss_next();
-      throw;
-    }
-  }
-}
-
-Coroutine<> QueueBase::wait_for_item() { return wait_while<&QueueBase::empty>(getters_); }
-
-Coroutine<> QueueBase::wait_for_room() { return wait_while<&QueueBase::full>(putters_); }
-
 void QueueBase::task_done() {
   if (unfinished_ == 0) throw ValueError("task_done() called too many times");
   if (--unfinished_ == 0) finished_->set();

@@ -12,33 +12,26 @@ namespace detail {
 // -- waiting
 
 /// One wait for data. It ends what it began also when the task is destroyed meanwhile.
-class [[nodiscard]] DataAwaiter {
+class [[nodiscard]] DataAwaiter : public Waiter {
  public:
   explicit DataAwaiter(StreamReaderState& reader) noexcept : reader_(reader) {}
   DataAwaiter(DataAwaiter&&) noexcept = default;
   // Whoever is registered by now. It may be another task, one that took the data for which we were
   // woken and waits for more: as in Python, that one is forgotten.
   ~DataAwaiter() {
-    if (waiter_) reader_.waiter_ = nullptr;
+    if (waited()) reader_.waiter_ = nullptr;
   }
 
   bool await_ready() const noexcept { return false; }
   template <std::derived_from<Frame> P>
   void await_suspend(std::coroutine_handle<P> frame) {
-    task_ = frame.promise().task;
-    waiter_ = {adopt_ref, new Waiter(*reader_.loop_)};
-    reader_.waiter_ = waiter_.get();
-    task_->wait_for(*waiter_);
+    reader_.waiter_ = this;
+    wait(*frame.promise().task, *reader_.loop_);
   }
-  void await_resume() {
-    task_->resumed();
-    waiter_->check_result();
-  }
+  void await_resume() const { resumed(); }
 
  private:
   StreamReaderState& reader_;
-  Ref<Waiter> waiter_;
-  TaskBase* task_ = nullptr;
 };
 
 DataAwaiter StreamReaderState::wait_for_data(const char* function) {
@@ -91,8 +84,7 @@ void StreamReaderState::feed_eof() {
 
 void StreamReaderState::set_exception(std::exception_ptr error) {
   exception_ = error;
-  Waiter* const waiter = std::exchange(waiter_, nullptr);
-  if (waiter && !waiter->cancelled()) waiter->set_exception(std::move(error));
+  if (Waiter* const waiter = std::exchange(waiter_, nullptr)) waiter->wake_with(std::move(error));
 }
 
 void StreamReaderState::set_transport(std::shared_ptr<ReadTransport> transport) {

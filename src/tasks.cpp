@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <asyncio/tasks.hpp>
 
+#include <asyncio/detail/wait_list.hpp>
 #include <asyncio/event_loop.hpp>
 #include <atomic>
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#endif
 
 #include "notes.hpp"
 #include "places.hpp"
-
-#if __has_include(<sys/single_threaded.h>)
-#include <sys/single_threaded.h>
-#define ASYNCIO_KNOWS_SINGLE_THREADED 1
-#else
-#define ASYNCIO_KNOWS_SINGLE_THREADED 0
-#endif
 
 namespace asyncio::inline v1 {
 
@@ -23,9 +20,8 @@ namespace {
 /// One counter for the whole process, as in Python (rule 48).
 std::uint64_t next_task_number() noexcept {
   static std::atomic<std::uint64_t> last{0};
-#if ASYNCIO_KNOWS_SINGLE_THREADED
-  // The locked instruction takes a tenth of the time in which a task is made and run.
-  if (__libc_single_threaded) {
+#if __has_include(<sys/single_threaded.h>)
+  if (__libc_single_threaded) {  // spares an instruction that costs a tenth of a task
     const std::uint64_t number = last.load(std::memory_order_relaxed) + 1;
     last.store(number, std::memory_order_relaxed);
     return number;
@@ -49,7 +45,8 @@ TaskBase::TaskBase(FutureBase& future, const TaskOptions& options)
 }
 
 std::string TaskBase::name() const {
-  return name_ ? *name_ : "Task-" + std::to_string(number_);
+  const FutureBase::Extras* const extras = future_.extras_if_any();
+  return extras && extras->name ? *extras->name : "Task-" + std::to_string(number_);
 }
 
 /// The task is the loop's current one, for a scope. An eager start happens inside another's step.
@@ -94,10 +91,12 @@ void TaskBase::run() {
   const Ref<FutureBase> entry(adopt_ref, &future_);
   if (must_cancel_) [[unlikely]]
     cancel_step();
+  else if (waiter_ && waiter_->wait_again())
+    return;
   waiter_ = nullptr;
   if (scheduler().current_task) [[unlikely]]
     return report_nested_step();
-  if (pending_throw_ && !started_) [[unlikely]]
+  if (throws_next_ && !started_) [[unlikely]]
     return end_unstarted();
   resume();
 }
@@ -107,7 +106,7 @@ void TaskBase::cancel_step() {
   // A CancelledError that is coming anyway is not replaced (rule 54).
   if (waiter_ && waiter_->ended_by_cancelled_error()) return;
   if (waiter_) waiter_->mark_retrieved();
-  pending_throw_ = future_.make_cancelled_error();
+  throw_next(future_.make_cancelled_error());
 }
 
 void TaskBase::report_nested_step() {
@@ -126,7 +125,7 @@ void TaskBase::end_unstarted() {
   started_ = true;
   innermost_ = nullptr;
   destroy_frame();
-  fail(std::exchange(pending_throw_, nullptr));
+  fail(take_next_throw());
 }
 
 void TaskBase::finish() {
@@ -175,7 +174,7 @@ void TaskBase::abandon() noexcept {
   }
   Frame* frame = std::exchange(innermost_, nullptr);
   // What it waited for may outlive the loop, and must not try to wake it then.
-  if (waiter_) waiter_->remove_callbacks([this](ReadyNode& node) { return &node == this; });
+  if (waiter_) waiter_->forget(*this);
   waiter_ = nullptr;
   end();
   while (Frame* const caller = frame->caller) {
@@ -215,9 +214,7 @@ int TaskBase::uncancel() noexcept {
 void TaskBase::wait_for(FutureBase& future) {
   stepping_ = false;
   if (&future.scheduler() != &scheduler()) {
-    schedule_throw(std::make_exception_ptr(
-        RuntimeError("Task " + future_.repr() + " got Future " + future.repr() +
-                     " attached to a different loop")));
+    refuse(future);
   } else if (&future == &future_) {
     schedule_throw(std::make_exception_ptr(
         RuntimeError("Task cannot await on itself: " + future_.repr())));
@@ -229,14 +226,32 @@ void TaskBase::wait_for(FutureBase& future) {
   }
 }
 
+// The loop keeps the task while it stands in the line.
+void TaskBase::wait_for(Waiter& place) {
+  stepping_ = false;
+  waiter_ = &place;
+  if (must_cancel_ && place.cancel(future_.cancel_message())) must_cancel_ = false;
+}
+
+void TaskBase::refuse(Awaited& foreign) {
+  schedule_throw(std::make_exception_ptr(
+      RuntimeError("Task " + future_.repr() + " got Future " + foreign.repr() +
+                   " attached to a different loop")));
+}
+
 void TaskBase::schedule_throw(std::exception_ptr error) {
-  pending_throw_ = std::move(error);
+  throw_next(std::move(error));
   yield();
 }
 
+std::exception_ptr TaskBase::take_next_throw() noexcept {
+  throws_next_ = false;
+  return std::move(future_.extras().next_throw);
+}
+
 void TaskBase::put_off_cancel(const std::string* message) {
-  if (pending_throw_)
-    pending_throw_ = nullptr;  // the CancelledError; its message is still known
+  if (throws_next_)
+    (void)take_next_throw();  // the CancelledError; its message is still known
   else if (cancel_requests_ == 0)
     return;  // the request was taken back
   else

@@ -37,8 +37,92 @@ class FutureAwaiter;
 template <class T>
 using value_or_monostate = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
 
+/// A future's callbacks, in the order in which they came: a ring, known by its last.
+class CallbackRing {
+ public:
+  CallbackRing() = default;
+  CallbackRing(const CallbackRing&) = delete;
+  CallbackRing& operator=(const CallbackRing&) = delete;
+
+  bool empty() const noexcept { return last_ == nullptr; }
+  ReadyNode& front() const noexcept { return *last_->next; }
+  ReadyNode& back() const noexcept { return *last_; }
+  void push_back(ReadyNode& node) noexcept {
+    node.next = last_ ? std::exchange(last_->next, &node) : &node;
+    last_ = &node;
+  }
+  void move_to(ReadyList& list) noexcept {
+    if (!last_) return;
+    ReadyNode* node = last_->next;
+    for (const ReadyNode* const last = std::exchange(last_, nullptr); node != last;)
+      list.push_back(*std::exchange(node, node->next));
+    list.push_back(*node);
+  }
+  template <class Visit>
+  void for_each(Visit visit) const {
+    if (!last_) return;
+    ReadyNode* node = last_;
+    do visit(*(node = node->next));
+    while (node != last_);
+  }
+  /// Moves every entry for which `match` is true to `removed`; returns how many.
+  template <class Match>
+  std::size_t remove_if(Match match, ReadyList& removed) {
+    std::size_t count = 0;
+    const ReadyNode* const end = last_;
+    ReadyNode* before = last_;
+    for (bool more = last_ != nullptr; more;) {
+      ReadyNode& node = *before->next;
+      more = &node != end;
+      if (!match(node)) {
+        before = &node;
+        continue;
+      }
+      before->next = node.next;
+      if (&node == last_) last_ = before == &node ? nullptr : before;
+      removed.push_back(node);
+      ++count;
+    }
+    return count;
+  }
+  /// Puts `fresh` where `old` stands.
+  void replace(ReadyNode& old, ReadyNode& fresh) noexcept {
+    if (!last_) return;
+    ReadyNode* before = last_;
+    while (before->next != &old) {
+      before = before->next;
+      if (before == last_) return;
+    }
+    fresh.next = old.next == &old ? &fresh : old.next;
+    before->next = &fresh;
+    if (last_ == &old) last_ = &fresh;
+  }
+
+ private:
+  ReadyNode* last_ = nullptr;
+};
+
+/// What a task may wait for: a future, or its place in a line.
+class Awaited {
+ public:
+  /// The task is cancelled: ends the wait, unless it is over.
+  virtual bool cancel(const std::string* message) = 0;
+  /// Is a CancelledError what comes of it?
+  virtual bool ended_by_cancelled_error() const = 0;
+  /// Something else is thrown in place of its outcome.
+  virtual void mark_retrieved() noexcept {}
+  /// The task's turn has come, and it finds that it has to wait on.
+  virtual bool wait_again() noexcept { return false; }
+  /// The task is gone: it is not to be woken any more.
+  virtual void forget(TaskBase& task) noexcept = 0;
+  virtual std::string repr() = 0;
+
+ protected:
+  ~Awaited() = default;
+};
+
 /// The shared state of futures and tasks, as far as it does not depend on the type of the result.
-class FutureBase : public Pooled {
+class FutureBase : public Awaited, public Pooled {
  public:
   enum class State : std::uint8_t { pending, cancelled, finished };
 
@@ -55,39 +139,42 @@ class FutureBase : public Pooled {
   Scheduler& scheduler() const noexcept { return *scheduler_; }
   bool done() const noexcept { return state_ != State::pending; }
   bool cancelled() const noexcept { return state_ == State::cancelled; }
-  bool failed() const noexcept { return state_ == State::finished && exception_; }
+  bool failed() const noexcept { return state_ == State::finished && has_exception(); }
   /// The task this future is, if it is one.
   virtual TaskBase* as_task() noexcept { return nullptr; }
   virtual const char* type_name() const noexcept { return "Future"; }
-  std::string repr();
+  std::string repr() final;
   /// The futures and tasks that wait for this one, as far as it is known.
   std::vector<Ref<FutureBase>> awaiters() const;
 
   /// Rule 31; tasks and gathering futures have their own.
-  virtual bool cancel(const std::string* message);
+  bool cancel(const std::string* message) override;
   /// Ends the future as cancelled, whatever kind it is.
   void set_cancelled(const std::string* message);
   void set_exception(std::exception_ptr exception);
   /// Python's Future.exception(): marks it as retrieved.
   std::exception_ptr exception();
   /// The same of a failed one, without a mark.
-  const std::exception_ptr& peek_exception() const noexcept { return exception_; }
+  const std::exception_ptr& peek_exception() const noexcept { return extras_->exception; }
   /// Returns if there is a value; throws what result() throws otherwise (rules 24, 32, 35).
   void check_result() {
     // Thrown from here: every frame between the throw and the coroutine costs 0.1 us.
-    if (state_ != State::finished || exception_) [[unlikely]]
+    if (state_ != State::finished || has_exception()) [[unlikely]]
       std::rethrow_exception(error_to_throw());
     log_exception_ = false;
   }
   /// The CancelledError for the next one who asks (rule 32). The future is cancelled.
   std::exception_ptr make_cancelled_error();
   /// Is there a CancelledError, by cancellation or stored (rule 34)?
-  bool ended_by_cancelled_error() const;
-  const std::string* cancel_message() const noexcept { return cancel_message_.get(); }
+  bool ended_by_cancelled_error() const final;
+  const std::string* cancel_message() const noexcept {
+    return extras_ ? extras_->cancel_message.get() : nullptr;
+  }
   void set_cancel_message(const std::string* message);
-  void mark_retrieved() noexcept { log_exception_ = false; }
+  void mark_retrieved() noexcept final { log_exception_ = false; }
+  void forget(TaskBase& task) noexcept final;
   /// Used by tasks that die of a CancelledError: the first retrieval gives that very object.
-  void keep_cancelled_error(std::exception_ptr error) noexcept { exception_ = std::move(error); }
+  void keep_cancelled_error(std::exception_ptr error) { extras().exception = std::move(error); }
 
   /// Queues `node` when the future is done, at once if it is already (rules 25, 26). Takes over
   /// one reference to what the node belongs to, also if it throws (the loop is closed).
@@ -104,8 +191,20 @@ class FutureBase : public Pooled {
     callbacks_.replace(old, fresh);
   }
 
+  /// What few of them have.
+  struct Extras : Pooled {
+    std::exception_ptr exception;  // of a failed one; of a cancelled one: the original
+    std::unique_ptr<std::string> cancel_message;
+    std::exception_ptr next_throw;      // of a task: what its next step begins with
+    std::unique_ptr<std::string> name;  // of a task that was given one
+  };
+  Extras& extras() { return extras_ ? *extras_ : make_extras(); }
+  const Extras* extras_if_any() const noexcept { return extras_.get(); }
+
  protected:
-  virtual ~FutureBase();
+  virtual ~FutureBase() {
+    if (!callbacks_.empty()) drop_callbacks();
+  }
   /// Throws InvalidStateError if the future is done.
   void check_pending() {
     if (done()) [[unlikely]]
@@ -119,6 +218,8 @@ class FutureBase : public Pooled {
 
  private:
   friend class Notes;
+  bool has_exception() const noexcept { return extras_ && extras_->exception; }
+  Extras& make_extras();
   std::exception_ptr error_to_throw();
   [[noreturn]] void throw_done();
   std::string callbacks_repr() const;
@@ -131,9 +232,18 @@ class FutureBase : public Pooled {
   bool noted_ : 1 = false;    // stands in the scheduler's notes
   bool in_repr_ : 1 = false;  // its repr may come to itself again
   Ref<Scheduler> scheduler_;
-  ReadyList callbacks_;
-  std::exception_ptr exception_;  // of a failed future; of a cancelled one: the original
-  std::unique_ptr<std::string> cancel_message_;
+  CallbackRing callbacks_;
+  std::unique_ptr<Extras> extras_;
+};
+
+/// In the place of an optional result, if that is void.
+class NoResult {
+ public:
+  void emplace(std::monostate = {}) const noexcept {}
+  std::monostate& operator*() const noexcept { return result_; }
+
+ private:
+  inline static std::monostate result_;
 };
 
 template <class T>
@@ -156,7 +266,7 @@ class FutureState : public FutureBase {
 
  private:
   std::string result_repr() const override { return repr_value(*value_, true); }
-  std::optional<Value> value_;
+  [[no_unique_address]] std::conditional_t<std::is_void_v<T>, NoResult, std::optional<T>> value_;
 };
 
 /// Can a T be copied? A container of things that cannot be claims that it can, until one tries.

@@ -41,7 +41,7 @@ class LockState final : public LoopBound {
 
  private:
   bool locked_ = false;
-  WaitList line_;
+  WaitList line_{*this};
 };
 
 class SemaphoreState final : public LoopBound {
@@ -69,7 +69,7 @@ class SemaphoreState final : public LoopBound {
 
   int value_;  // units that nobody has; one for whom a waiter was woken is that waiter's
   const std::optional<int> bound_;
-  WaitList line_;
+  WaitList line_{*this};
 };
 
 class EventState final : public LoopBound {
@@ -85,32 +85,25 @@ class EventState final : public LoopBound {
 
  private:
   bool set_ = false;
-  WaitList line_;
+  WaitList line_{*this};
 };
 
 /// Waits for a lock or a semaphore.
 template <class State>
-class AcquireBase : public SingleUse {
+class AcquireBase : public Turn {
  public:
-  explicit AcquireBase(const Ref<State>& state) noexcept : turn_(state, state->line()) {}
+  explicit AcquireBase(State& state) noexcept : Turn(state.line()) {}
 
   bool await_ready() {
     use();
     return state().try_acquire();
   }
-  template <std::derived_from<Frame> P>
-  void await_suspend(std::coroutine_handle<P> frame) {
-    turn_.wait(*frame.promise().task);
-  }
 
  protected:
   void finish() {
-    if (turn_.waited()) state().acquire(turn_);
+    if (waited()) state().acquire(*this);
   }
-  State& state() const noexcept { return static_cast<State&>(turn_.owner()); }
-
- private:
-  Turn turn_;
+  State& state() const noexcept { return static_cast<State&>(line().owner()); }
 };
 
 template <class State>
@@ -153,25 +146,18 @@ class [[nodiscard("scoped() does nothing until it is awaited")]] AcquireScoped f
   }
 };
 
-class [[nodiscard("wait() does nothing until it is awaited")]] EventWait : public SingleUse {
+class [[nodiscard("wait() does nothing until it is awaited")]] EventWait : public Turn {
  public:
-  explicit EventWait(const Ref<EventState>& event) noexcept : turn_(event, event->line()) {}
+  explicit EventWait(EventState& event) noexcept : Turn(event.line()) {}
 
   bool await_ready() {
     use();
-    return static_cast<EventState&>(turn_.owner()).is_set();
-  }
-  template <std::derived_from<Frame> P>
-  void await_suspend(std::coroutine_handle<P> frame) {
-    turn_.wait(*frame.promise().task);
+    return static_cast<EventState&>(line().owner()).is_set();
   }
   bool await_resume() {
-    if (turn_.waited()) turn_.finish();
+    if (waited()) finish();
     return true;
   }
-
- private:
-  Turn turn_;
 };
 
 class ConditionState;
@@ -195,7 +181,7 @@ class Lock {
   /// cancel the task does not have it, and the next in line is woken if it was this one's turn.
   /// Gives true.
   detail::Acquire<detail::LockState> acquire() const noexcept {
-    return detail::Acquire<detail::LockState>(state_);
+    return detail::Acquire<detail::LockState>(*state_);
   }
   /// Wakes the first in line, which takes the lock when it runs; until then the lock is free, and
   /// yet nobody can overtake. RuntimeError "Lock is not acquired.".
@@ -204,7 +190,7 @@ class Lock {
   /// `auto guard = co_await lock.scoped();` is acquire() now and release() at the end of the scope.
   /// Python: async with lock.
   detail::AcquireScoped<detail::LockState> scoped() const noexcept {
-    return detail::AcquireScoped<detail::LockState>(state_);
+    return detail::AcquireScoped<detail::LockState>(*state_);
   }
 
   /// Python's repr: `<asyncio.locks.Lock object at 0x7f... [locked, waiters:1]>`.
@@ -221,7 +207,7 @@ class Event {
 
   /// Completes when the flag is set; without yielding if it is. A task that was woken goes on even
   /// if the flag is cleared before it runs. Gives true.
-  detail::EventWait wait() const noexcept { return detail::EventWait(state_); }
+  detail::EventWait wait() const noexcept { return detail::EventWait(*state_); }
   /// Wakes all who wait. Does nothing if the flag is set.
   void set() const { state_->set(); }
   void clear() const noexcept { state_->clear(); }
@@ -284,7 +270,7 @@ class Semaphore {
   /// cancel the task has none; one that was given to it already goes to the next in line.
   /// Gives true.
   detail::Acquire<detail::SemaphoreState> acquire() const noexcept {
-    return detail::Acquire<detail::SemaphoreState>(state_);
+    return detail::Acquire<detail::SemaphoreState>(*state_);
   }
   /// Adds a unit; it belongs to the first in line from now on.
   void release() const { state_->give_back(); }
@@ -293,7 +279,7 @@ class Semaphore {
   /// `auto guard = co_await semaphore.scoped();` is acquire() now and release() at the end of the
   /// scope. Python: async with semaphore.
   detail::AcquireScoped<detail::SemaphoreState> scoped() const noexcept {
-    return detail::AcquireScoped<detail::SemaphoreState>(state_);
+    return detail::AcquireScoped<detail::SemaphoreState>(*state_);
   }
 
   /// Python's repr: `<asyncio.locks.Semaphore object at 0x7f... [unlocked, value:1]>`.

@@ -38,15 +38,15 @@ class QueueBase : public LoopBound {
   int maxsize() const noexcept { return maxsize_; }
   std::size_t size() const noexcept { return size_; }
   bool empty() const noexcept { return size_ == 0; }
+  bool is_shut_down() const noexcept { return shut_down_; }
   bool full() const noexcept { return maxsize_ > 0 && size_ >= static_cast<std::size_t>(maxsize_); }
   void task_done();
   void shutdown(bool immediate);
   const Ref<EventState>& finished() const noexcept { return finished_; }
   std::string repr() const override;
 
-  /// Ends when there is an item, or room for one. The caller keeps the queue alive.
-  Coroutine<> wait_for_item();
-  Coroutine<> wait_for_room();
+  WaitList& getters() noexcept { return getters_; }
+  WaitList& putters() noexcept { return putters_; }
 
  protected:
   /// QueueShutDown, QueueFull.
@@ -74,8 +74,6 @@ class QueueBase : public LoopBound {
   virtual void drop_item() = 0;
   /// "[1, 2]", or nothing if the store does not show its items.
   virtual std::string repr_items() const = 0;
-  template <bool (QueueBase::*blocked)() const noexcept>
-  Coroutine<> wait_while(WaitList& line);
   [[noreturn]] void throw_cannot_put() const;
   [[noreturn]] void throw_cannot_get() const;
 
@@ -85,8 +83,8 @@ class QueueBase : public LoopBound {
   std::size_t size_ = 0;
   std::size_t unfinished_ = 0;  // items that were put, and for which nobody said task_done()
   const Ref<EventState> finished_{adopt_ref, new EventState};  // set if there are none
-  WaitList getters_;
-  WaitList putters_;
+  WaitList getters_{*this};
+  WaitList putters_{*this};
 };
 
 template <class T>
@@ -175,61 +173,62 @@ class PriorityStore {
   HeapQ<T, Compare> items_;
 };
 
-/// What put and get have in common: a queue, and a coroutine that waits if that is necessary.
-template <class T>
-class QueueOperation : public SingleUse {
+/// What put and get have in common: they wait while the queue is full, or empty.
+template <bool (QueueBase::*blocked)() const noexcept>
+class QueueTurn : public Turn {
  public:
-  explicit QueueOperation(const Ref<QueueState<T>>& queue) noexcept : queue_(queue) {}
+  using Turn::Turn;
+
+  bool await_ready() {
+    use();
+    return !has_to_wait();
+  }
+  bool wait_again() noexcept final {
+    if (cancelled() || !has_to_wait()) return false;
+    stand_again();
+    return true;
+  }
 
  protected:
-  void wait(Coroutine<> waiting, Frame& caller) {
-    waiting_ = std::move(waiting).release();
-    waiting_->enter(caller, waiting_);
+  void finish() {
+    if (!waited()) return;
+    try {
+      Turn::finish();
+    } catch (...) {
+      // It was our turn, and we cannot take it: the next one's (rule 97).
+      if (woken() && !(queue().*blocked)()) line().dismiss_next();
+      throw;
+    }
   }
-  QueueState<T>& finish() {
-    if (waiting_) waiting_->take_result();
-    return *queue_;
-  }
-
-  Ref<QueueState<T>> queue_;
+  QueueBase& queue() const noexcept { return static_cast<QueueBase&>(line().owner()); }
 
  private:
-  FrameOwner<void> waiting_;
+  bool has_to_wait() const noexcept { return (queue().*blocked)() && !queue().is_shut_down(); }
 };
 
 template <class T>
 class [[nodiscard("get() does nothing until it is awaited")]] QueueGet final
-    : public QueueOperation<T> {
+    : public QueueTurn<&QueueBase::empty> {
  public:
-  using QueueOperation<T>::QueueOperation;
+  explicit QueueGet(QueueState<T>& queue) noexcept : QueueTurn(queue.getters()) {}
 
-  bool await_ready() {
-    this->use();
-    return !this->queue_->empty();
+  T await_resume() {
+    finish();
+    return static_cast<QueueState<T>&>(queue()).get_nowait();
   }
-  template <std::derived_from<Frame> P>
-  void await_suspend(std::coroutine_handle<P> frame) {
-    this->wait(this->queue_->wait_for_item(), frame.promise());
-  }
-  T await_resume() { return this->finish().get_nowait(); }
 };
 
 template <class T>
 class [[nodiscard("put() does nothing until it is awaited")]] QueuePut final
-    : public QueueOperation<T> {
+    : public QueueTurn<&QueueBase::full> {
  public:
-  QueuePut(const Ref<QueueState<T>>& queue, T&& item)
-      : QueueOperation<T>(queue), item_(std::move(item)) {}
+  QueuePut(QueueState<T>& queue, T&& item)
+      : QueueTurn(queue.putters()), item_(std::move(item)) {}
 
-  bool await_ready() {
-    this->use();
-    return !this->queue_->full();
+  void await_resume() {
+    finish();
+    static_cast<QueueState<T>&>(queue()).put_nowait(std::move(item_));
   }
-  template <std::derived_from<Frame> P>
-  void await_suspend(std::coroutine_handle<P> frame) {
-    this->wait(this->queue_->wait_for_room(), frame.promise());
-  }
-  void await_resume() { this->finish().put_nowait(std::move(item_)); }
 
  private:
   T item_;
@@ -274,7 +273,7 @@ class Queue {
   /// and another one who waits is woken if there is room. QueueShutDown, also for those who wait.
   /// On g++ 12 an aggregate that owns something gets a name first: `co_await
   /// q.put(std::move(job))`.
-  detail::QueuePut<T> put(T item) const { return detail::QueuePut<T>(state_, std::move(item)); }
+  detail::QueuePut<T> put(T item) const { return detail::QueuePut<T>(*state_, std::move(item)); }
   /// QueueFull, QueueShutDown.
   void put_nowait(T item) const { state_->put_nowait(std::move(item)); }
 
@@ -282,7 +281,7 @@ class Queue {
   /// woken and finds that somebody else took it goes to the end of the line. On cancel nothing is
   /// taken, and another one who waits is woken if there is an item. QueueShutDown if there is none
   /// and will be none.
-  detail::QueueGet<T> get() const noexcept { return detail::QueueGet<T>(state_); }
+  detail::QueueGet<T> get() const noexcept { return detail::QueueGet<T>(*state_); }
   /// QueueEmpty, QueueShutDown.
   T get_nowait() const { return state_->get_nowait(); }
 
@@ -290,7 +289,7 @@ class Queue {
   void task_done() const { state_->task_done(); }
   /// Completes when task_done() was called for every item that was put in; without yielding if
   /// there is none to wait for.
-  detail::QueueJoin join() const noexcept { return detail::QueueJoin(state_->finished()); }
+  detail::QueueJoin join() const noexcept { return detail::QueueJoin(*state_->finished()); }
   /// From now on put() is QueueShutDown, and so is get() when the queue is empty. `immediate`: the
   /// items are dropped, and count as done.
   void shutdown(bool immediate = false) const { state_->shutdown(immediate); }

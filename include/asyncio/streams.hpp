@@ -109,7 +109,7 @@ class StreamReaderState final : public Pooled {
   const std::size_t limit_;
   const Ref<Scheduler> loop_;
   StreamBuffer buffer_;
-  Waiter* waiter_ = nullptr;  // of the task that waits; owned by its DataAwaiter
+  Waiter* waiter_ = nullptr;  // of the task that waits: its DataAwaiter
   std::exception_ptr exception_;
   std::shared_ptr<ReadTransport> transport_;
 };

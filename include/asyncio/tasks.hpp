@@ -30,6 +30,8 @@ static_assert(detail::require_inline_options<TaskOptions>());
 
 namespace detail {
 
+class Waiter;
+
 /// The part of a task that does not depend on the type of its result. It is its own entry in the
 /// ready queue and in the callback lists of the futures it waits for.
 class TaskBase : public ReadyNode, private Links {
@@ -39,7 +41,9 @@ class TaskBase : public ReadyNode, private Links {
   static TaskBase& from_links(Links& links) noexcept { return static_cast<TaskBase&>(links); }
 
   std::string name() const;
-  void set_name(std::string_view name) { name_ = std::make_unique<std::string>(name); }
+  void set_name(std::string_view name) {
+    future_.extras().name = std::make_unique<std::string>(name);
+  }
   int cancelling() const noexcept { return cancel_requests_; }
   /// Is a CancelledError to be thrown at the next step?
   bool must_cancel() const noexcept { return must_cancel_; }
@@ -53,6 +57,15 @@ class TaskBase : public ReadyNode, private Links {
 
   /// Wait for `future`: its completion makes the next step (rule 40). The awaiter keeps it alive.
   void wait_for(FutureBase& future);
+  /// Wait in a line.
+  void wait_for(Waiter& place);
+  /// It belongs to another loop: RuntimeError at the next step.
+  void refuse(Awaited& foreign);
+  /// The next step throws this in place of a result.
+  void throw_next(std::exception_ptr error) {
+    future_.extras().next_throw = std::move(error);
+    throws_next_ = true;
+  }
   /// A bare yield: the next step comes in the next pass.
   void yield() noexcept {
     stepping_ = false;
@@ -61,14 +74,14 @@ class TaskBase : public ReadyNode, private Links {
   }
   /// The step was resumed: throws what is to be thrown in place of a result (rules 41, 54).
   void resumed() {
-    if (pending_throw_) [[unlikely]]
-      std::rethrow_exception(std::exchange(pending_throw_, nullptr));
+    if (throws_next_) [[unlikely]]
+      std::rethrow_exception(take_next_throw());
   }
   /// The same, if what it waited for has an outcome that must not get lost: that goes ahead of a
   /// request to cancel that found it done, or was passed on to it (`asked`, with the message) and
   /// did not end it.
   void resumed_with_outcome(bool asked, const std::string* message) {
-    if (pending_throw_ || asked) [[unlikely]]
+    if (throws_next_ || asked) [[unlikely]]
       put_off_cancel(message);
   }
 
@@ -95,8 +108,6 @@ class TaskBase : public ReadyNode, private Links {
     coroutine_ = place;
     if (!started_) innermost_->where = {};
   }
-  /// What it waits for.
-  FutureBase* waiter() const noexcept { return waiter_; }
   /// What its repr says beside what a future's does.
   std::string repr_info() const;
 
@@ -132,17 +143,17 @@ class TaskBase : public ReadyNode, private Links {
   void end() noexcept;
   void put_off_cancel(const std::string* message);
   void schedule_throw(std::exception_ptr error);
+  std::exception_ptr take_next_throw() noexcept;
 
   FutureBase& future_;              // this very task, as a future
   std::source_location coroutine_;  // the outermost
   Frame* innermost_ = nullptr;      // the frame to resume
-  FutureBase* waiter_ = nullptr;    // what it waits for
-  std::exception_ptr pending_throw_;
+  Awaited* waiter_ = nullptr;       // what it waits for
   Ref<ContextState> context_;
-  std::unique_ptr<std::string> name_;
   std::uint64_t number_ = 0;        // of the default name
   int cancel_requests_ = 0;
   bool stepping_ = false;           // the coroutine runs, and has not suspended yet
+  bool throws_next_ = false;        // the next step begins with a throw
   bool must_cancel_ = false;        // CancelledError is to be thrown at the next step
   bool put_off_ = false;            // ... for a request that came before the running one
   bool started_ = false;

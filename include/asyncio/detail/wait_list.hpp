@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 // Lines of waiting tasks: what the locks and the queues are made of (rule 83).
 //
-// A task that has to wait makes a Waiter, a future of its own, puts it at the end of a line and
-// waits for it. Whoever resolves the Waiter wakes the task: it goes on one pass later. In between
-// it may still be cancelled, so each kind of line says what becomes of a turn that was given and
-// cannot be taken.
+// A task that has to wait stands at the end of a line with a Waiter, which is part of its awaiter.
+// Whoever wakes the Waiter wakes the task: it goes on one pass later. In between it may still be
+// cancelled, so each kind of line says what becomes of a turn that was given and cannot be taken.
 #pragma once
 
 #include <concepts>
@@ -18,29 +17,74 @@
 
 namespace asyncio::inline v1::detail {
 
-/// The private future of a task that stands in a line.
-class Waiter final : public FutureBase {
+/// The place of a task in a line. Python has a future there, which nobody but the line and the task
+/// ever sees; this is part of the awaiter, and is there for as long as the task waits.
+class Waiter : public Awaited {
  public:
-  using FutureBase::FutureBase;
+  Waiter() = default;
+  /// Only before it waits.
+  Waiter(Waiter&&) noexcept {}
 
+  bool done() const noexcept { return phase_ != Phase::asleep; }
+  bool cancelled() const noexcept { return phase_ == Phase::cancelled; }
+  /// Was the turn given, whether or not the task can take it?
+  bool woken() const noexcept { return phase_ == Phase::woken; }
+  /// Does nothing if it is done.
   void wake() {
-    if (!done()) finish(State::finished);
+    if (!done()) finish(Phase::woken);
   }
+  /// The same; what it waits for throws this.
+  void wake_with(std::exception_ptr error);
+  bool cancel(const std::string* message) final;
+  bool ended_by_cancelled_error() const noexcept final { return cancelled(); }
+  void forget(TaskBase&) noexcept final {
+    if (!done()) phase_ = Phase::cancelled;
+  }
+  std::string repr() final;
+
+ protected:
+  ~Waiter() = default;
+  /// The task is about to suspend, for something of that loop.
+  void wait(TaskBase& task, const Scheduler& loop) {
+    const bool foreign = &task.scheduler() != &loop;
+    if (foreign) [[unlikely]]
+      task.refuse(*this);
+    task_ = &task;
+    if (!foreign) task.wait_for(*this);
+  }
+  bool waited() const noexcept { return task_ != nullptr; }
+  /// After it was woken.
+  void sleep_again() noexcept { phase_ = Phase::asleep; }
+  /// The task goes on: throws if it is to.
+  void resumed() const { task_->resumed(); }
 
  private:
   friend class WaitList;
+  enum class Phase : std::uint8_t { asleep, woken, cancelled };
+  void finish(Phase phase);
+
+  TaskBase* task_ = nullptr;
   Waiter* previous_ = nullptr;
   Waiter* next_ = nullptr;
+  Phase phase_ = Phase::asleep;
   bool listed_ = false;
 };
+
+class LoopBound;
 
 /// A line, in the order of arrival. It refers to waiters, it does not own them. Those that are
 /// woken or cancelled stand in it until their tasks run, unless dismiss_next() took them out.
 class WaitList {
  public:
   WaitList() = default;
+  explicit WaitList(LoopBound& owner) noexcept : owner_(&owner) {}
   WaitList(const WaitList&) = delete;
   WaitList& operator=(const WaitList&) = delete;
+
+  /// The object of which it is a part; a reference to a line keeps that.
+  LoopBound& owner() const noexcept { return *owner_; }
+  void add_ref() const noexcept;
+  void release() const noexcept;
 
   bool empty() const noexcept { return first_ == nullptr; }
   std::size_t size() const noexcept;
@@ -92,6 +136,7 @@ class WaitList {
   }
 
  private:
+  LoopBound* owner_ = nullptr;
   Waiter* first_ = nullptr;
   Waiter* last_ = nullptr;
   Waiter* asleep_ = nullptr;  // all before this one are done: waking all of n takes n steps
@@ -127,52 +172,6 @@ class LoopBound : public Pooled {
   Ref<Scheduler> loop_;
 };
 
-/// One stay in a line: the part of an awaitable that waits; awaited itself, it always waits.
-class Turn {
- public:
-  Turn(Ref<LoopBound> owner, WaitList& line) noexcept : owner_(std::move(owner)), line_(&line) {}
-  Turn(Turn&&) noexcept = default;
-  ~Turn() { leave(); }
-
-  /// Puts the task, which is about to suspend, at the end of the line.
-  void wait(TaskBase& task);
-  /// The task goes on: leaves the line; throws CancelledError if it was cancelled, woken or not.
-  void finish() {
-    leave();
-    task_->resumed();
-    waiter_->check_result();
-  }
-  bool waited() const noexcept { return task_ != nullptr; }
-  /// After the wait: was the turn given, whether or not the task can take it?
-  bool woken() const noexcept { return waiter_->done() && !waiter_->cancelled(); }
-  LoopBound& owner() const noexcept { return *owner_; }
-
-  class Awaiter {
-   public:
-    explicit Awaiter(Turn& turn) noexcept : turn_(turn) {}
-    bool await_ready() const noexcept { return false; }
-    template <std::derived_from<Frame> P>
-    void await_suspend(std::coroutine_handle<P> frame) const {
-      turn_.wait(*frame.promise().task);
-    }
-    void await_resume() const { turn_.finish(); }
-
-   private:
-    Turn& turn_;
-  };
-  Awaiter operator co_await() noexcept { return Awaiter(*this); }
-
- private:
-  void leave() noexcept {
-    if (waiter_) line_->remove(*waiter_);
-  }
-
-  Ref<LoopBound> owner_;  // outlives the stay: the line is in it
-  WaitList* line_;
-  Ref<Waiter> waiter_;
-  TaskBase* task_ = nullptr;
-};
-
 /// An awaitable is used up by awaiting it, as a coroutine is (rule 50).
 class SingleUse {
  public:
@@ -188,6 +187,53 @@ class SingleUse {
  private:
   [[noreturn]] static void throw_reused();
   bool used_ = false;
+};
+
+inline void WaitList::add_ref() const noexcept { owner_->add_ref(); }
+inline void WaitList::release() const noexcept { owner_->release(); }
+
+/// One stay in a line: what awaiters are made of; awaited itself, it always waits.
+class Turn : public Waiter, public SingleUse {
+ public:
+  explicit Turn(WaitList& line) noexcept : line_(&line) {}
+  Turn(Turn&&) noexcept = default;
+  ~Turn() { leave(); }
+
+  bool await_ready() {
+    use();
+    return false;
+  }
+  template <std::derived_from<Frame> P>
+  void await_suspend(std::coroutine_handle<P> frame) {
+    TaskBase& task = *frame.promise().task;
+    line_->owner().bind(task.scheduler());
+    line_->push_back(*this);
+    wait(task, task.scheduler());
+  }
+  void await_resume() { finish(); }
+
+  /// After the wait: leaves the line; throws CancelledError if the task was cancelled, woken or
+  /// not.
+  void finish() {
+    leave();
+    resumed();
+  }
+
+ protected:
+  WaitList& line() const noexcept { return *line_; }
+  /// It was woken, and goes to the end of the line.
+  void stand_again() noexcept {
+    leave();
+    sleep_again();
+    line_->push_back(*this);
+  }
+
+ private:
+  void leave() noexcept {
+    if (line_) line_->remove(*this);
+  }
+
+  Ref<WaitList> line_;
 };
 
 }  // namespace asyncio::inline v1::detail
