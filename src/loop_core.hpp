@@ -189,6 +189,7 @@ class LoopCore final : public Scheduler {
   friend class ForeignQueue;
   class Running;
   struct Rest;
+  class EndOfBatch;
   class Guests;
 
   LoopCore(LoopOptions options, std::unique_ptr<boost::asio::io_context> context);
@@ -206,7 +207,7 @@ class LoopCore final : public Scheduler {
             const std::source_location& where = std::source_location::current());
   void hold_context() noexcept;
   void poll();
-  class EndOfBatch;
+  /// Is one event queued that may be handled before it is known what came with it?
   bool comes_alone() const noexcept;
   void run_first_event();
   void finish_batch();
