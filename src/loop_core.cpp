@@ -325,7 +325,8 @@ class LoopCore::EndOfBatch {
 // What the kernel reports at once is handled in one pass, in its order, timers that are due by then
 // behind it (rule 9). Asio hands it over one by one, and finds that there is no more only by looking
 // at the kernel again. So the first event is handled alone, and the next in a pass that waits again:
-// to the program that is the same as long as there is nothing else to do.
+// to the program that is the same as long as there is nothing else to do. Where many come at once
+// collecting them is cheaper: each look that finds no second event allows so many without one.
 void LoopCore::wait(Duration time_to_wait) {
   const bool for_ever = time_to_wait == Duration::max();
   batch_open_ = false;
@@ -345,8 +346,11 @@ void LoopCore::wait(Duration time_to_wait) {
   } else if (context_->run_one_for(round_up(time_to_wait)) == 0) {
     return;
   }
-  batch_open_ = comes_alone();
-  if (!batch_open_) context_->poll();
+  batch_open_ = alone_credit_ != 0 && comes_alone();
+  if (batch_open_)
+    --alone_credit_;
+  else if (context_->poll() == 0)
+    alone_credit_ = most_alone;
 }
 
 bool LoopCore::comes_alone() const noexcept {

@@ -231,6 +231,8 @@ class LoopCore final : public Scheduler {
   /// others that came with it.
   bool batch_open_ = false;
   bool more_expected_ = false;  // see push_event
+  static constexpr unsigned most_alone = 32;
+  unsigned alone_credit_ = most_alone;  // first events that may be handled alone
   bool in_run_host_ = false;
   unsigned passes_since_poll_ = 0;
   TimePoint last_poll_;

@@ -47,10 +47,10 @@ ALLOWANCE = 1.5
 # System calls per request that comes when the server waits. Of raw epoll: epoll_wait, recv, send.
 SYSTEM_CALLS = {
     "peer_echo_epoll": 3,
-    "bench_echo_protocol": 4.03,
-    "bench_echo_buffered": 4.03,
+    "bench_echo_protocol": 4.06,
+    "bench_echo_buffered": 4.06,
     "bench_echo_streams": 5.03,
-    "bench_echo_guest": 4.03,
+    "bench_echo_guest": 4.06,
 }
 SYSTEM_CALLS_ALLOWANCE = 0.08
 
