@@ -131,7 +131,7 @@ class LoopCore::Running {
   ThreadState outer_;
 };
 
-/// Whatever is left of a guest's pass, also by an exception, has its turn after the host's handlers.
+/// What is left of a guest's pass, also by an exception, has its turn after the host's handlers.
 struct LoopCore::Rest {
   ~Rest() { core.rest(); }
   LoopCore& core;
@@ -300,6 +300,7 @@ bool LoopCore::look_at_clock(Budget& budget) const noexcept {
   return virtual_time() || time() - budget.begin < longest_between_polls;
 }
 
+/// The mark behind a batch, as a handler of Asio: runs what was queued of it.
 class LoopCore::EndOfBatch {
  public:
   using allocator_type = PoolAllocator<void>;
@@ -318,10 +319,10 @@ class LoopCore::EndOfBatch {
 };
 
 // What the kernel reports at once is handled in one pass, in its order, timers that are due by then
-// behind it (rule 9). Asio gives it away one by one, and to see that nothing is left it would have to
-// be made to look at the kernel again. So the first event is handled alone, and the next in a pass
-// that waits again, which is the same to the program as long as nothing else is to be done: see
-// run_first_event.
+// behind it (rule 9). Asio hands it over one by one, and finds that there is no more only by looking
+// at the kernel again. So the first event is handled alone, and the next in a pass that waits again:
+// to the program that is the same as long as there is nothing else to do. Where many come at once
+// collecting them is cheaper: each look that finds no second event allows so many without one.
 void LoopCore::wait(Duration time_to_wait) {
   const bool for_ever = time_to_wait == Duration::max();
   batch_open_ = false;
@@ -341,8 +342,11 @@ void LoopCore::wait(Duration time_to_wait) {
   } else if (context_->run_one_for(round_up(time_to_wait)) == 0) {
     return;
   }
-  batch_open_ = comes_alone();
-  if (!batch_open_) context_->poll();
+  batch_open_ = alone_credit_ != 0 && comes_alone();
+  if (batch_open_)
+    --alone_credit_;
+  else if (context_->poll() == 0)
+    alone_credit_ = most_alone;
 }
 
 bool LoopCore::comes_alone() const noexcept {
@@ -354,9 +358,9 @@ void LoopCore::run_first_event() {
   if (has_ready() || stopping_) finish_batch();
 }
 
-/// What the first event has queued is for the next pass, behind the rest of the batch; what comes
-/// from the kernel now, perhaps because of it, is for the next pass as well. In Asio's queue the mark
-/// is between the two.
+/// What the first event has queued is for the next pass, and so is what the kernel reports from now
+/// on, perhaps because of it; the rest of the batch comes before either. In Asio's queue the mark
+/// stands between the rest and what is new.
 void LoopCore::finish_batch() {
   post(EndOfBatch{*this});
   while (batch_open_ && context_->poll_one() != 0) {  // poll() would look at the kernel once more
@@ -404,7 +408,7 @@ void LoopCore::attend() noexcept {
   });
 }
 
-/// In a guest that waits the first event is handled at once; the pump, if one has to be posted then,
+/// In a guest that waits, the first event is handled at once. If the pump has to be posted then, it
 /// is the mark behind the rest of the batch.
 void LoopCore::push_event(ReadyNode& node, bool more) {
   more_expected_ |= more;

@@ -189,6 +189,7 @@ class LoopCore final : public Scheduler {
   friend class ForeignQueue;
   class Running;
   struct Rest;
+  class EndOfBatch;
   class Guests;
 
   LoopCore(LoopOptions options, std::unique_ptr<boost::asio::io_context> context);
@@ -228,6 +229,7 @@ class LoopCore final : public Scheduler {
   }
   bool look_at_clock(Budget& budget) const noexcept;
   class EndOfBatch;
+  /// Is one event queued that may be handled before it is known what came with it?
   bool comes_alone() const noexcept;
   void run_first_event();
   void finish_batch();
@@ -249,6 +251,8 @@ class LoopCore final : public Scheduler {
   /// others that came with it.
   bool batch_open_ = false;
   bool more_expected_ = false;  // see push_event
+  static constexpr unsigned most_alone = 32;
+  unsigned alone_credit_ = most_alone;  // first events that may be handled alone
   bool in_run_host_ = false;
   Budget budget_{TimePoint()};
   std::shared_ptr<ForeignQueue> foreign_;

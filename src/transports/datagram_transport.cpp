@@ -140,7 +140,7 @@ void DatagramEndpoint::write_ready() {
     if (would_block(error)) break;
     buffer_.pop_front();
     if (error) {  // the protocol is told of one at a time
-      wait_writable();
+      write_again();
       return call_as("write_ready", [&] { send_failed(make_os_error(error)); });
     }
   }

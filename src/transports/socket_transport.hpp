@@ -111,6 +111,8 @@ class SocketTransport : public Kind::Interface,
   // -- for writing
 
   void wait_writable();
+  /// write_ready() comes with the next pass, in any case.
+  void write_again();
   bool drop_write();
   void maybe_pause();
   bool maybe_resume();
@@ -154,6 +156,7 @@ class SocketTransport : public Kind::Interface,
   void readable();
   void read_ready();
   void writable();
+  void write_if_time();
   void call_connection_lost(std::exception_ptr error);
   void release_all() noexcept;
   Address address_or_none(Address (TransportSocket::*ask)() const) const;
@@ -164,7 +167,8 @@ class SocketTransport : public Kind::Interface,
   Ref<ContextState> context_;  // in which events are handled
   /// The protocol that is being called with data, when it has been replaced meanwhile.
   std::shared_ptr<ProtocolType> replaced_;
-  std::uint64_t first_read_pass_ = 0;  // reading was resumed: not before this pass
+  std::uint64_t first_read_pass_ = 0;  // not before this pass
+  std::uint64_t first_write_pass_ = 0;
   bool paused_ = false;
   bool queued_ = false;
   bool read_due_ = false;
@@ -274,7 +278,7 @@ void SocketTransport<Kind>::run() {
   const ContextScope scope(context_);
   try {
     if (std::exchange(read_due_, false)) read_ready();
-    if (std::exchange(write_due_, false) && !lost_) write_ready();
+    if (std::exchange(write_due_, false) && !lost_) write_if_time();
   } catch (...) {  // the program is told to exit; should it go on, nothing may be lost
     read_again();
     writable();
@@ -411,6 +415,20 @@ void SocketTransport<Kind>::writable() {
   if (lost_ || buffer_.empty()) return;
   write_due_ = true;
   arrived(waits_readable_);
+}
+
+template <class Kind>
+void SocketTransport<Kind>::write_if_time() {
+  if (loop_->passes() >= first_write_pass_) return write_ready();
+  write_due_ = true;
+  queue();
+}
+
+template <class Kind>
+void SocketTransport<Kind>::write_again() {
+  first_write_pass_ = loop_->passes() + 1;
+  write_due_ = true;
+  queue();
 }
 
 template <class Kind>

@@ -30,9 +30,9 @@ ALLOCATIONS = {
 # Instructions per operation, as g++ 12.2 makes them; half as many again are allowed, for other
 # compilers and libraries. An operation of echo is the server's and the client's part.
 INSTRUCTIONS = {
-    "echo_protocol": 3549,
-    "echo_buffered": 3571,
-    "echo_streams": 5020,
+    "echo_protocol": 2783,
+    "echo_buffered": 2798,
+    "echo_streams": 4945,
     "call_soon": 265,
     "call_later_cancel": 348,
     "task": 1016,
@@ -47,10 +47,10 @@ ALLOWANCE = 1.5
 # System calls per request that comes when the server waits. Of raw epoll: epoll_wait, recv, send.
 SYSTEM_CALLS = {
     "peer_echo_epoll": 3,
-    "bench_echo_protocol": 5.02,
-    "bench_echo_buffered": 5.02,
+    "bench_echo_protocol": 4.06,
+    "bench_echo_buffered": 4.06,
     "bench_echo_streams": 5.03,
-    "bench_echo_guest": 5.02,
+    "bench_echo_guest": 4.06,
 }
 SYSTEM_CALLS_ALLOWANCE = 0.08
 
