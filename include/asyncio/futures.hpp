@@ -51,12 +51,13 @@ class CallbackRing {
     node.next = last_ ? std::exchange(last_->next, &node) : &node;
     last_ = &node;
   }
-  void move_to(ReadyList& list) noexcept {
-    if (!last_) return;
-    ReadyNode* node = last_->next;
-    for (const ReadyNode* const last = std::exchange(last_, nullptr); node != last;)
-      list.push_back(*std::exchange(node, node->next));
-    list.push_back(*node);
+  ReadyNode& pop_front() noexcept {
+    ReadyNode& node = *last_->next;
+    if (&node == last_)
+      last_ = nullptr;
+    else
+      last_->next = node.next;
+    return node;
   }
   template <class Visit>
   void for_each(Visit visit) const {
