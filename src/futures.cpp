@@ -13,7 +13,7 @@ namespace detail {
 
 void FutureBase::drop_callbacks() noexcept {
   DropList dropped;
-  callbacks_.move_to(dropped);
+  while (!callbacks_.empty()) dropped.push_back(callbacks_.pop_front());
 }
 
 void FutureBase::dispose() noexcept {
@@ -73,10 +73,11 @@ void FutureBase::finish(State state) {
       throw;
     }
   }
-  if (tell_callbacks_) callbacks_.for_each([this](ReadyNode& node) { node.completed_by(*this); });
-  ReadyList ready;
-  callbacks_.move_to(ready);
-  scheduler_->push(ready);
+  do {
+    ReadyNode& node = callbacks_.pop_front();
+    if (tell_callbacks_) node.completed_by(*this);
+    scheduler_->push(node);
+  } while (!callbacks_.empty());
 }
 
 std::exception_ptr FutureBase::exception() {

@@ -25,8 +25,12 @@ class [[nodiscard]] DataAwaiter : public Waiter {
   bool await_ready() const noexcept { return false; }
   template <std::derived_from<Frame> P>
   void await_suspend(std::coroutine_handle<P> frame) {
+    TaskBase& task = *frame.promise().task;
     reader_.waiter_ = this;
-    wait(*frame.promise().task, *reader_.loop_);
+    if (&task.scheduler() == reader_.loop_.get()) [[likely]]
+      wait(task);
+    else
+      refuse(task);
   }
   void await_resume() const { resumed(); }
 

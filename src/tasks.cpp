@@ -34,14 +34,20 @@ std::uint64_t next_task_number() noexcept {
 
 TaskBase::TaskBase(FutureBase& future, const TaskOptions& options)
     : future_(future),
-      context_(options.context ? options.context->state() : capture_context()),
-      log_destroy_pending_(!options.daemon),
-      daemon_(options.daemon) {
-  if (options.name.data())
+      context_(options.context ? options.context->state() : capture_context()) {
+  if (options.daemon) [[unlikely]] {
+    daemon_ = true;
+    log_destroy_pending_ = false;
+  }
+  if (options.name.data()) [[unlikely]]
     set_name(options.name);
   else
     number_ = next_task_number();
   scheduler().note_origin(future_, options.where);
+}
+
+void TaskBase::set_name(std::string_view name) {
+  future_.extras().name = std::make_unique<std::string>(name);
 }
 
 std::string TaskBase::name() const {

@@ -8,6 +8,7 @@
 // the innermost one from a loop, so nesting and looping cost no native stack, in any build.
 #pragma once
 
+#include <bit>
 #include <coroutine>
 #include <exception>
 #include <optional>
@@ -55,10 +56,19 @@ class Frame {
     void await_resume() const noexcept {}
   };
   FinalAwaiter final_suspend() const noexcept { return {}; }
+#if defined(__GNUC__)
+  // The place as the compiler has it, a pointer: an object would take room in the frame.
+  template <class A>
+  decltype(auto) await_transform(
+      A&& awaitable,
+      decltype(__builtin_source_location()) place = __builtin_source_location()) noexcept {
+    where = std::bit_cast<std::source_location>(place);
+#else
   template <class A>
   decltype(auto) await_transform(
       A&& awaitable, std::source_location place = std::source_location::current()) noexcept {
     where = place;
+#endif
     return pass_awaitable(static_cast<A&&>(awaitable));
   }
   void unhandled_exception() noexcept { error = std::current_exception(); }

@@ -51,12 +51,13 @@ class CallbackRing {
     node.next = last_ ? std::exchange(last_->next, &node) : &node;
     last_ = &node;
   }
-  void move_to(ReadyList& list) noexcept {
-    if (!last_) return;
-    ReadyNode* node = last_->next;
-    for (const ReadyNode* const last = std::exchange(last_, nullptr); node != last;)
-      list.push_back(*std::exchange(node, node->next));
-    list.push_back(*node);
+  ReadyNode& pop_front() noexcept {
+    ReadyNode& node = *last_->next;
+    if (&node == last_)
+      last_ = nullptr;
+    else
+      last_->next = node.next;
+    return node;
   }
   template <class Visit>
   void for_each(Visit visit) const {
@@ -231,6 +232,8 @@ class FutureBase : public Awaited, public Pooled {
   bool tell_callbacks_ = false;
   bool noted_ : 1 = false;    // stands in the scheduler's notes
   bool in_repr_ : 1 = false;  // its repr may come to itself again
+  // A byte that is written as a whole need not be read first.
+  [[maybe_unused]] std::uint8_t unused_ : 6 = 0;
   Ref<Scheduler> scheduler_;
   CallbackRing callbacks_;
   std::unique_ptr<Extras> extras_;

@@ -41,9 +41,7 @@ class TaskBase : public ReadyNode, private Links {
   static TaskBase& from_links(Links& links) noexcept { return static_cast<TaskBase&>(links); }
 
   std::string name() const;
-  void set_name(std::string_view name) {
-    future_.extras().name = std::make_unique<std::string>(name);
-  }
+  void set_name(std::string_view name);
   int cancelling() const noexcept { return cancel_requests_; }
   /// Is a CancelledError to be thrown at the next step?
   bool must_cancel() const noexcept { return must_cancel_; }
@@ -155,11 +153,13 @@ class TaskBase : public ReadyNode, private Links {
   bool stepping_ = false;           // the coroutine runs, and has not suspended yet
   bool throws_next_ = false;        // the next step begins with a throw
   bool must_cancel_ = false;        // CancelledError is to be thrown at the next step
-  bool put_off_ = false;            // ... for a request that came before the running one
-  bool started_ = false;
-  bool log_destroy_pending_ : 1;
-  bool daemon_ : 1;
+  bool put_off_ : 1 = false;        // ... for a request that came before the running one
+  bool started_ : 1 = false;
+  bool log_destroy_pending_ : 1 = true;
+  bool daemon_ : 1 = false;
   bool in_cancel_ : 1 = false;      // asks what it waits for to be cancelled
+  // A byte that is written as a whole need not be read first.
+  [[maybe_unused]] std::uint8_t unused_ : 3 = 0;
 };
 
 template <class T>

@@ -20,8 +20,8 @@ class Pool {
  public:
   static constexpr std::size_t granularity = 16;
   static constexpr std::size_t classes = 64;  // up to 1 KiB
-  /// Index and size of the class for `size` bytes. Sizes are 8 beyond a multiple of 16: with its own
-  /// 8 malloc fills up 16 (glibc's, and others').
+  /// Class sizes are 8 more than a multiple of 16: glibc's malloc adds 8 of its own, then rounds up
+  /// to 16.
   static constexpr std::size_t class_of(std::size_t size) noexcept {
     return (size + granularity / 2 - 1) / granularity;
   }

@@ -44,13 +44,15 @@ class Waiter : public Awaited {
 
  protected:
   ~Waiter() = default;
-  /// The task is about to suspend, for something of that loop.
-  void wait(TaskBase& task, const Scheduler& loop) {
-    const bool foreign = &task.scheduler() != &loop;
-    if (foreign) [[unlikely]]
-      task.refuse(*this);
+  /// The task is about to suspend.
+  void wait(TaskBase& task) {
     task_ = &task;
-    if (!foreign) task.wait_for(*this);
+    task.wait_for(*this);
+  }
+  /// The same, but what it waits for belongs to another loop: it throws instead.
+  void refuse(TaskBase& task) {
+    task.refuse(*this);
+    task_ = &task;
   }
   bool waited() const noexcept { return task_ != nullptr; }
   /// After it was woken.
@@ -208,7 +210,7 @@ class Turn : public Waiter, public SingleUse {
     TaskBase& task = *frame.promise().task;
     line_->owner().bind(task.scheduler());
     line_->push_back(*this);
-    wait(task, task.scheduler());
+    wait(task);
   }
   void await_resume() { finish(); }
 
