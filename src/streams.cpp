@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <algorithm>
-#include <asyncio/detail/wait_list.hpp>
 #include <asyncio/event_loop.hpp>
 #include <asyncio/streams.hpp>
 #include <span>
@@ -10,6 +9,16 @@ namespace asyncio::inline v1 {
 namespace detail {
 
 // -- waiting
+
+/// The private future of the task that waits for data.
+class ReadWaiter final : public FutureBase {
+ public:
+  using FutureBase::FutureBase;
+
+  void wake() {
+    if (!done()) finish(State::finished);
+  }
+};
 
 /// One wait for data. It ends what it began also when the task is destroyed meanwhile.
 class [[nodiscard]] DataAwaiter {
@@ -26,7 +35,7 @@ class [[nodiscard]] DataAwaiter {
   template <std::derived_from<Frame> P>
   void await_suspend(std::coroutine_handle<P> frame) {
     task_ = frame.promise().task;
-    waiter_ = {adopt_ref, new Waiter(*reader_.loop_)};
+    waiter_ = {adopt_ref, new ReadWaiter(*reader_.loop_)};
     reader_.waiter_ = waiter_.get();
     task_->wait_for(*waiter_);
   }
@@ -37,7 +46,7 @@ class [[nodiscard]] DataAwaiter {
 
  private:
   StreamReaderState& reader_;
-  Ref<Waiter> waiter_;
+  Ref<ReadWaiter> waiter_;
   TaskBase* task_ = nullptr;
 };
 
@@ -52,7 +61,7 @@ DataAwaiter StreamReaderState::wait_for_data(const char* function) {
 }
 
 void StreamReaderState::wake() {
-  if (Waiter* const waiter = std::exchange(waiter_, nullptr)) waiter->wake();
+  if (ReadWaiter* const waiter = std::exchange(waiter_, nullptr)) waiter->wake();
 }
 
 // -- feeding
@@ -91,7 +100,7 @@ void StreamReaderState::feed_eof() {
 
 void StreamReaderState::set_exception(std::exception_ptr error) {
   exception_ = error;
-  Waiter* const waiter = std::exchange(waiter_, nullptr);
+  ReadWaiter* const waiter = std::exchange(waiter_, nullptr);
   if (waiter && !waiter->cancelled()) waiter->set_exception(std::move(error));
 }
 
@@ -204,7 +213,7 @@ Coroutine<Bytes> read_until(Reader reader, Separators separators) {
 /// Gives a Line() at the end of the stream.
 template <class Line>
 Coroutine<Line> read_line(Reader reader) {
-  const Bytes newline("\n");
+  static const Bytes newline("\n");
   SeparatorSearch search(each_of(newline));
   reader->check();
   for (;;) {
