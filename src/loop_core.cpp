@@ -8,6 +8,7 @@
 #include <bit>
 #include <csignal>
 #include <cstdlib>
+#include <mutex>
 #include <string_view>
 #include <typeinfo>
 
