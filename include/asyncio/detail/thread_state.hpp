@@ -18,8 +18,11 @@ class Ref;
 /// Every block, pooled or not, has the size of its class, so it may be freed anywhere.
 class Pool {
  public:
-  static constexpr std::size_t granularity = 32;
-  static constexpr std::size_t classes = 32;  // up to 1 KiB
+  /// malloc keeps a word before each block and rounds both up to 16 bytes: blocks of 8, 24, 40...
+  /// bytes leave nothing unused.
+  static constexpr std::size_t granularity = 16;
+  static constexpr std::size_t word = 8;
+  static constexpr std::size_t classes = 64;  // up to 1 KiB
   /// Blocks kept per class: enough for a burst, a bound for what a burst leaves behind.
   static constexpr unsigned keep = 4096;
 
@@ -27,6 +30,13 @@ class Pool {
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
   ~Pool();
+
+  static constexpr std::size_t class_of(std::size_t size) noexcept {
+    return (size - word + granularity - 1) / granularity;
+  }
+  static constexpr std::size_t size_of(std::size_t index) noexcept {
+    return index * granularity + word;
+  }
 
  private:
   friend void* allocate(std::size_t);
@@ -64,7 +74,7 @@ inline constexpr bool pool_memory = true;
 
 /// Memory for `size` bytes, aligned for any ordinary type.
 inline void* allocate(std::size_t size) {
-  const std::size_t index = (size - 1) / Pool::granularity;
+  const std::size_t index = Pool::class_of(size);
   if (pool_memory && index < Pool::classes) {
     if (Pool* const pool = thread_state.pool) {
       if (Pool::Block* const block = pool->free_[index]) {
@@ -73,14 +83,14 @@ inline void* allocate(std::size_t size) {
         return block;
       }
     }
-    return ::operator new((index + 1) * Pool::granularity);
+    return ::operator new(Pool::size_of(index));
   }
   return ::operator new(size);
 }
 
 /// Gives back what allocate(size) returned. Any thread.
 inline void deallocate(void* memory, std::size_t size) noexcept {
-  const std::size_t index = (size - 1) / Pool::granularity;
+  const std::size_t index = Pool::class_of(size);
   if (pool_memory && index < Pool::classes) {
     if (Pool* const pool = thread_state.pool; pool && pool->count_[index] < Pool::keep) {
       auto* const block = static_cast<Pool::Block*>(memory);
