@@ -79,6 +79,12 @@ WORKLOADS = ("soon_chain", "soon_chain_io", "soon_batch", "spawn_gather", "pingp
              "timer_cancel", "timer_fire", "await_depth", "cancel", "cancel_depth10", "idle_mem",
              "idle_conn", "idle_conn_streams")
 
+# What is included to see how long a compiler needs for it, the first being what it is compared with.
+COMPILE = "compile"
+STANDARD_HEADERS = ("coroutine", "functional", "memory", "string")
+COMPILED = {"standard headers": STANDARD_HEADERS,
+            "<asyncio/asyncio.hpp>": ("asyncio/asyncio.hpp",)}
+
 # --- Targets -------------------------------------------------------------------------------------
 
 _CLOSED_LOOP = ("1x64B", "64x1KiB", "64x64KiB", "1000x1KiB")
@@ -102,6 +108,9 @@ def _echo_targets():
 
 # What the ratio to the base may be: CPU per request at most, requests per second at least.
 CPU_AT_MOST, RATE_AT_LEAST = _echo_targets()
+
+# How much longer a file that includes asyncio may take.
+COMPILE_AT_MOST = 2.0
 
 # What our value may be at most: a multiple of what somebody else has, or (None) so much.
 LOOP_AT_MOST = {

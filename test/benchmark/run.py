@@ -21,7 +21,8 @@ QUICK_SECONDS, QUICK_CONNECTIONS, QUICK_OPERATIONS = 0.05, 8, 2000
 
 
 def arguments():
-    names = [configuration.name for configuration in plan.CONFIGURATIONS] + list(plan.WORKLOADS)
+    names = [*(configuration.name for configuration in plan.CONFIGURATIONS), *plan.WORKLOADS,
+             plan.COMPILE]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="how often all are measured (5)")
     parser.add_argument("--seconds", type=float, default=1.0,
@@ -68,6 +69,8 @@ class Run:
         self.echo = defaultdict(list)  # (configuration, server) -> [(CPU, rate) of each round]
         self.loop = defaultdict(list)  # (workload, program) -> [value of each round]
         self.units = {}
+        self.compiles = plan.COMPILE in options.only
+        self.compiled = defaultdict(list)  # what -> [milliseconds of each round]
 
     def present(self, programs):
         """Those that are here. Of the peers some may be absent, which is noted."""
@@ -103,12 +106,18 @@ class Run:
                                                                         self.operations)
                         self.loop[name, program.name].append(value)
 
+            if self.compiles:
+                self.progress(number, plan.COMPILE)
+                for name, headers in plan.COMPILED.items():
+                    self.compiled[name].append(self.machine.compile(headers))
+
     def progress(self, number, name):
         print(f"round {number} of {self.rounds}: {name}", file=sys.stderr, flush=True)
 
     def samples(self):
         return {"echo": [[*key, values] for key, values in self.echo.items()],
-                "loop": [[*key, values] for key, values in self.loop.items()]}
+                "loop": [[*key, values] for key, values in self.loop.items()],
+                "compile": [[name, values] for name, values in self.compiled.items()]}
 
 
 def main():

@@ -55,6 +55,7 @@ class Driver(unittest.TestCase):
         self.assertEqual(len(list(plot.iter(f"{SVG}circle"))), dots)
         for workload in plan.WORKLOADS:
             self.assertRegex(text, rf"\n\| `{workload}` \| [\d.]+ (ns|B) \|")
+        self.assertRegex(text, r"\n\| &lt;asyncio/asyncio.hpp> \| \d+ ms \| ")
         self.assertRegex(text, r"\n## Targets: \d+ met, \d+ missed\n")
 
     def assert_fails(self, substitute, reason):
