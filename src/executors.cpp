@@ -8,6 +8,8 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <chrono>
+#include <condition_variable>
+#include <mutex>
 #include <thread>
 
 #if defined(__linux__) || defined(__APPLE__)
@@ -22,31 +24,43 @@ namespace detail {
 
 // -- ConcurrentBase
 
+struct ConcurrentBase::Sync {
+  std::mutex mutex;
+  std::condition_variable completed;
+};
+
+ConcurrentBase::ConcurrentBase() : sync_(std::make_unique<Sync>()) {}
+ConcurrentBase::~ConcurrentBase() = default;
+
 bool ConcurrentBase::cancel() {
-  std::unique_lock lock(mutex_);
-  if (state_ == State::cancelled) return true;
-  if (state_ != State::pending) return false;
-  become_done(State::cancelled, std::move(lock));
+  std::vector<Callback> callbacks;
+  {
+    const std::lock_guard lock(sync_->mutex);
+    if (state_ == State::cancelled) return true;
+    if (state_ != State::pending) return false;
+    callbacks = become_done(State::cancelled);
+  }
+  call(callbacks);
   return true;
 }
 
 bool ConcurrentBase::cancelled() const {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(sync_->mutex);
   return state_ == State::cancelled;
 }
 
 bool ConcurrentBase::running() const {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(sync_->mutex);
   return state_ == State::running;
 }
 
 bool ConcurrentBase::done() const {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(sync_->mutex);
   return state_ >= State::cancelled;
 }
 
 bool ConcurrentBase::set_running_or_notify_cancel() {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(sync_->mutex);
   if (state_ == State::cancelled) return false;
   if (state_ != State::pending) throw RuntimeError("Future in unexpected state");
   state_ = State::running;
@@ -58,16 +72,16 @@ void ConcurrentBase::set_exception(std::exception_ptr exception) {
 }
 
 std::exception_ptr ConcurrentBase::exception(std::optional<Duration> timeout) const {
-  std::unique_lock lock(mutex_);
+  std::unique_lock lock(sync_->mutex);
   const auto is_done = [this] { return state_ >= State::cancelled; };
   if (!timeout || *timeout == Duration::max()) {
-    completed_.wait(lock, is_done);
+    sync_->completed.wait(lock, is_done);
   } else {
     using Clock = std::chrono::steady_clock;
     const std::chrono::nanoseconds now = Clock::now().time_since_epoch();
     const TimePoint deadline = TimePoint::from_nanoseconds(now.count()) + *timeout;
     const Clock::time_point when{std::chrono::nanoseconds(deadline.nanoseconds())};
-    if (!completed_.wait_until(lock, when, is_done)) throw TimeoutError();
+    if (!sync_->completed.wait_until(lock, when, is_done)) throw TimeoutError();
   }
   if (state_ == State::cancelled) throw CancelledError();
   return exception_;
@@ -79,7 +93,7 @@ void ConcurrentBase::check_result(std::optional<Duration> timeout) const {
 
 void ConcurrentBase::add_done_callback(Callback callback) {
   {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(sync_->mutex);
     if (state_ < State::cancelled) {
       callbacks_.push_back(std::move(callback));
       return;
@@ -88,18 +102,28 @@ void ConcurrentBase::add_done_callback(Callback callback) {
   call(callback);
 }
 
-void ConcurrentBase::check_not_done() const {
-  if (state_ < State::cancelled) return;
-  throw InvalidStateError((state_ == State::cancelled ? "CANCELLED: " : "FINISHED: ") +
-                          repr_locked());
+void ConcurrentBase::complete(const std::function<void()>& store) {
+  std::vector<Callback> callbacks;
+  {
+    const std::lock_guard lock(sync_->mutex);
+    if (state_ >= State::cancelled) {
+      throw InvalidStateError((state_ == State::cancelled ? "CANCELLED: " : "FINISHED: ") +
+                              repr_locked());
+    }
+    store();
+    callbacks = become_done(State::finished);
+  }
+  call(callbacks);
 }
 
-// The caller keeps the future alive: whoever waits for it may drop it at once.
-void ConcurrentBase::become_done(State state, std::unique_lock<std::mutex> lock) {
+// Our caller's caller keeps the future alive: whoever waits for it may drop it at once.
+std::vector<ConcurrentBase::Callback> ConcurrentBase::become_done(State state) {
   state_ = state;
-  const std::vector<Callback> callbacks = std::exchange(callbacks_, {});
-  completed_.notify_all();
-  lock.unlock();
+  sync_->completed.notify_all();
+  return std::exchange(callbacks_, {});
+}
+
+void ConcurrentBase::call(const std::vector<Callback>& callbacks) noexcept {
   for (const Callback& callback : callbacks) call(callback);
 }
 
@@ -113,7 +137,7 @@ void ConcurrentBase::call(const Callback& callback) noexcept {
 }
 
 std::string ConcurrentBase::repr() const {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(sync_->mutex);
   return repr_locked();
 }
 

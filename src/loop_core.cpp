@@ -8,6 +8,7 @@
 #include <asyncio/wait.hpp>
 #include <csignal>
 #include <cstdlib>
+#include <mutex>
 #include <string_view>
 #include <typeinfo>
 

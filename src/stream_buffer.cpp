@@ -42,14 +42,13 @@ void StreamBuffer::drop(std::size_t count) noexcept {
 
 SeparatorSearch::SeparatorSearch(std::span<const Bytes> separators) : separators_(separators) {
   if (separators.empty()) throw ValueError("Separator should contain at least one element");
-  const auto [shortest, longest] = std::ranges::minmax_element(separators, {}, &Bytes::size);
-  shortest_ = shortest->size();
-  longest_ = longest->size();
-  if (shortest_ == 0) throw ValueError("Separator should be at least one-byte string");
+  for (const Bytes& separator : separators)
+    if (separator.empty()) throw ValueError("Separator should be at least one-byte string");
 }
 
 std::optional<SeparatorSearch::Match> SeparatorSearch::find(BytesView data) {
-  if (data.size() < scanned_ + shortest_) return std::nullopt;
+  const auto [shortest, longest] = std::ranges::minmax_element(separators_, {}, &Bytes::size);
+  if (data.size() < scanned_ + shortest->size()) return std::nullopt;
   std::optional<Match> first;
   std::string_view text = data;
   for (const Bytes& separator : separators_) {
@@ -61,7 +60,7 @@ std::optional<SeparatorSearch::Match> SeparatorSearch::find(BytesView data) {
     text = text.substr(0, end);  // what ends later is of no interest any more
   }
   // The last bytes may be the beginning of a separator.
-  if (!first) scanned_ = data.size() - std::min(data.size(), longest_ - 1);
+  if (!first) scanned_ = data.size() - std::min(data.size(), longest->size() - 1);
   return first;
 }
 

@@ -144,6 +144,32 @@ Coroutine<> StreamWriter::start_tls(const ssl::SSLContext& context,
   return detail::start_tls(state_, context, std::string(options.server_hostname), options);
 }
 
+// -- the task that serves a connection
+
+namespace detail {
+
+void ClientCall::begin(Scheduler& loop, Coroutine<> run, const std::source_location& coroutine) {
+  const AnyTask task = create_task(loop, std::move(run));
+  task.state()->as_task()->set_coroutine(coroutine);
+  context = capture_context();
+  add_ref();
+  task.state()->add_callback(*this, true);
+}
+
+void ClientCall::task_done() {
+  if (!future_->cancelled()) {
+    const std::exception_ptr error = future_->exception();
+    if (!error) return;
+    core_of(future_->scheduler())
+        .call_exception_handler({.message = "Unhandled exception in client_connected_cb",
+                                 .exception = error,
+                                 .transport = transport_});
+  }
+  transport_->close();
+}
+
+}  // namespace detail
+
 // -- StreamReaderProtocol
 
 StreamReaderProtocol::StreamReaderProtocol(const StreamReader& reader,
@@ -158,8 +184,7 @@ StreamReaderProtocol::StreamReaderProtocol(detail::Scheduler& loop, const Stream
                                            ClientConnected client_connected_cb)
     : FlowControlMixin(loop),
       reader_(*reader.state()),
-      client_connected_(std::move(client_connected_cb)),
-      closed_(loop) {
+      client_connected_(std::move(client_connected_cb)) {
   if (client_connected_) strong_reader_ = reader.state();
 }
 
@@ -172,21 +197,13 @@ void StreamReaderProtocol::connection_made(std::shared_ptr<Transport> transport)
   StreamWriter writer(detail::Ref<detail::StreamWriterState>(
       detail::adopt_ref,
       new detail::StreamWriterState(transport, shared_from_this(), reader, loop())));
-  const auto handler = client_connected_(loop(), StreamReader(reader), std::move(writer));
+  client_connected_(loop(), StreamReader(reader), std::move(writer), std::move(transport));
   strong_reader_ = nullptr;
-  if (!handler) return;
-  handler->task.add_done_callback([&loop = detail::core_of(loop()),
-                                   transport = std::move(transport),
-                                   failed = handler->failed](const AnyFuture& task) {
-    if (!task.cancelled()) {
-      const std::exception_ptr error = task.exception();
-      if (!error) return;
-      loop.call_exception_handler({.message = "Unhandled exception in client_connected_cb",
-                                   .exception = error,
-                                   .transport = transport});
-    }
-    transport->close();
-  });
+}
+
+Future<> StreamReaderProtocol::get_close_waiter() {
+  if (!closed_) closed_ = Future<>(loop());
+  return closed_;
 }
 
 void StreamReaderProtocol::replace_transport(const std::shared_ptr<Transport>& transport) {
@@ -211,13 +228,13 @@ void StreamReaderProtocol::connection_lost(std::exception_ptr error) {
     else
       reader->feed_eof();
   }
-  if (!closed_.done()) {
+  if (const Future<> closed = get_close_waiter(); !closed.done()) {
     if (error)
-      closed_.set_exception(error);
+      closed.set_exception(error);
     else
-      closed_.set_result();
+      closed.set_result();
     // Nobody has to ask (rule 213).
-    closed_.state()->mark_retrieved();
+    closed.state()->mark_retrieved();
   }
   FlowControlMixin::connection_lost(error);
   reader_.reset();

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <algorithm>
-#include <asyncio/detail/wait_list.hpp>
 #include <asyncio/event_loop.hpp>
 #include <asyncio/streams.hpp>
 #include <span>
@@ -200,7 +199,7 @@ Coroutine<Bytes> read_until(Reader reader, Separators separators) {
 /// Gives a Line() at the end of the stream.
 template <class Line>
 Coroutine<Line> read_line(Reader reader) {
-  const Bytes newline("\n");
+  static const Bytes newline("\n");
   SeparatorSearch search(each_of(newline));
   reader->check();
   for (;;) {

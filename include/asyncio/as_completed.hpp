@@ -16,11 +16,11 @@
 #include <cstddef>
 #include <iterator>
 #include <optional>
-#include <ranges>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
+#include <asyncio/detail/ranges.hpp>
 #include <asyncio/queues.hpp>
 #include <asyncio/wait.hpp>
 

@@ -7,7 +7,6 @@
 // What does not fit saturates: about 292 years is for ever.
 #pragma once
 
-#include <chrono>
 #include <compare>
 #include <concepts>
 #include <cstdint>
@@ -17,6 +16,7 @@
 #include <type_traits>
 
 #include <asyncio/bytes.hpp>
+#include <asyncio/detail/chrono.hpp>
 #include <asyncio/exceptions.hpp>
 
 namespace asyncio::inline v1 {

@@ -8,13 +8,11 @@
 #pragma once
 
 #include <concepts>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -34,10 +32,10 @@ class ConcurrentBase : public std::enable_shared_from_this<ConcurrentBase> {
  public:
   using Callback = std::function<void(const std::shared_ptr<ConcurrentBase>&)>;
 
-  ConcurrentBase() = default;
+  ConcurrentBase();
   ConcurrentBase(const ConcurrentBase&) = delete;
   ConcurrentBase& operator=(const ConcurrentBase&) = delete;
-  virtual ~ConcurrentBase() = default;
+  virtual ~ConcurrentBase();
 
   bool cancel();
   bool cancelled() const;
@@ -57,24 +55,21 @@ class ConcurrentBase : public std::enable_shared_from_this<ConcurrentBase> {
 
  protected:
   /// Calls store() and completes the future. InvalidStateError if it is done.
-  template <class Store>
-  void complete(Store store) {
-    std::unique_lock lock(mutex_);
-    check_not_done();
-    store();
-    become_done(State::finished, std::move(lock));
-  }
+  void complete(const std::function<void()>& store);
 
  private:
   enum class State : std::uint8_t { pending, running, cancelled, finished };
 
-  void check_not_done() const;
-  void become_done(State state, std::unique_lock<std::mutex> lock);
+  /// What threads wait with. Apart, because <condition_variable> is large.
+  struct Sync;
+
+  /// Locked. The callbacks are to be called when it is not.
+  std::vector<Callback> become_done(State state);
+  void call(const std::vector<Callback>& callbacks) noexcept;
   void call(const Callback& callback) noexcept;
   std::string repr_locked() const;
 
-  mutable std::mutex mutex_;
-  mutable std::condition_variable completed_;
+  const std::unique_ptr<Sync> sync_;
   State state_ = State::pending;
   std::exception_ptr exception_;  // does not change any more once the future is done
   std::vector<Callback> callbacks_;

@@ -12,12 +12,12 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <ranges>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <asyncio/detail/heapq.hpp>
+#include <asyncio/detail/ranges.hpp>
 #include <asyncio/detail/repr.hpp>
 #include <asyncio/locks.hpp>
 

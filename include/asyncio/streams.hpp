@@ -26,6 +26,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
@@ -368,19 +369,99 @@ class StreamWriter {
 
 // -- connections
 
+namespace detail {
+
+/// The call of a coroutine function that serves a connection: all that the coroutine may refer to.
+/// It is its own done-callback of the task (surface A18): closes the transport if the task was
+/// cancelled or has failed, and reports a failure.
+class ClientCall : public DoneCallbackNode {
+ public:
+  using Ends = std::pair<StreamReader, StreamWriter>;
+
+  bool equals(const void*, const void*) const noexcept final { return false; }
+
+ protected:
+  ClientCall(Scheduler& loop, std::shared_ptr<void> callback, Ends ends,
+             std::shared_ptr<Transport> transport)
+      : DoneCallbackNode(loop),
+        transport_(std::move(transport)),
+        callback_(std::move(callback)),
+        ends_(std::move(ends)) {}
+
+  Ends& ends() noexcept { return *ends_; }
+  void drop_ends() noexcept { ends_.reset(); }
+  /// `coroutine` is what the task is shown as.
+  void begin(Scheduler& loop, Coroutine<> run, const std::source_location& coroutine);
+
+ private:
+  friend HandleNode;
+  void run() final {
+    run_as(*this, [this] { task_done(); });
+  }
+  void task_done();
+  void discard() noexcept final {
+    transport_.reset();
+    future_ = {};
+  }
+  const std::type_info& callable() const noexcept final { return typeid(ClientCall); }
+
+  std::shared_ptr<Transport> transport_;
+  const std::shared_ptr<void> callback_;
+  std::optional<Ends> ends_;
+};
+
+/// T is the type of the coroutine's result.
+template <class T>
+class ClientCallOf final : public ClientCall {
+ public:
+  /// `function(ends)` makes the coroutine; `callback` keeps it.
+  template <class F>
+  static void start(Scheduler& loop, std::shared_ptr<void> callback, Ends ends,
+                    std::shared_ptr<Transport> transport, F function) {
+    const Ref<ClientCallOf> call(adopt_ref,
+                                 new ClientCallOf(loop, std::move(callback), std::move(ends),
+                                                  std::move(transport)));
+    call->frame_ = function(call->ends()).release();
+    const std::source_location where = call->frame_->where;
+    call->begin(loop, run(call), where);
+  }
+
+ private:
+  using ClientCall::ClientCall;
+
+  static Coroutine<> run(Ref<ClientCallOf> call) { co_await Awaiter(*call); }
+
+  /// A failed coroutine stays: Python's traceback keeps its frame, too, so that the writer is not
+  /// dropped before the failure was reported.
+  class Awaiter {
+   public:
+    explicit Awaiter(ClientCallOf& call) noexcept : call_(call) {}
+    bool await_ready() const noexcept { return false; }
+    template <std::derived_from<Frame> P>
+    void await_suspend(std::coroutine_handle<P> caller) const noexcept {
+      caller.promise().where = {};
+      call_.frame_->enter(caller.promise(), call_.frame_);
+    }
+    void await_resume() const {
+      static_cast<void>(call_.frame_->take_result());
+      call_.frame_.reset();
+      call_.drop_ends();
+    }
+
+   private:
+    ClientCallOf& call_;
+  };
+
+  FrameOwner<T> frame_;
+};
+
+}  // namespace detail
+
 /// What a server calls for each connection: a function of (StreamReader, StreamWriter), or a
 /// coroutine function, of which a task is made. Callable and arguments are kept for as long as the
 /// task runs; it may take them by value or by reference.
 class ClientConnected {
  public:
-  /// A task that was made.
-  struct Handler {
-    AnyTask task;
-    /// If the task failed, its frame: Python's traceback keeps it, too, so that the writer is not
-    /// dropped before the failure was reported.
-    std::shared_ptr<void> failed;
-  };
-
   /// Stands for none.
   ClientConnected() noexcept = default;
   template <class F>
@@ -388,58 +469,21 @@ class ClientConnected {
       : callback_(std::make_shared<CallbackOf<std::decay_t<F>>>(std::forward<F>(function))) {}
 
   explicit operator bool() const noexcept { return callback_ != nullptr; }
-  /// Nothing if it is a plain function.
-  std::optional<Handler> operator()(detail::Scheduler& loop, StreamReader reader,
-                                    StreamWriter writer) const {
-    return callback_->call(callback_, loop, Ends(std::move(reader), std::move(writer)));
+  /// The transport is closed if a task is made, and is cancelled or fails.
+  void operator()(detail::Scheduler& loop, StreamReader reader, StreamWriter writer,
+                  std::shared_ptr<Transport> transport) const {
+    callback_->call(callback_, loop, Ends(std::move(reader), std::move(writer)),
+                    std::move(transport));
   }
 
  private:
-  using Ends = std::pair<StreamReader, StreamWriter>;
+  using Ends = detail::ClientCall::Ends;
 
   class Callback {
    public:
     virtual ~Callback() = default;
-    virtual std::optional<Handler> call(const std::shared_ptr<Callback>& self,
-                                        detail::Scheduler& loop, Ends ends) = 0;
-  };
-
-  /// A coroutine and all that it may refer to.
-  template <class T>
-  class Call {
-   public:
-    Call(std::shared_ptr<Callback> callback, Ends ends)
-        : callback_(std::move(callback)), ends_(std::move(ends)) {}
-
-    Ends& ends() noexcept { return *ends_; }
-    void keep(Coroutine<T> coroutine) { frame_ = std::move(coroutine).release(); }
-    const std::source_location& where() const noexcept { return frame_->where; }
-
-    static Coroutine<> run(std::shared_ptr<Call> call) { co_await Awaiter(*call); }
-
-   private:
-    class Awaiter {
-     public:
-      explicit Awaiter(Call& call) noexcept : call_(call) {}
-      bool await_ready() const noexcept { return false; }
-      template <std::derived_from<detail::Frame> P>
-      void await_suspend(std::coroutine_handle<P> caller) const noexcept {
-        caller.promise().where = {};
-        call_.frame_->enter(caller.promise(), call_.frame_);
-      }
-      void await_resume() const {
-        static_cast<void>(call_.frame_->take_result());
-        call_.frame_.reset();
-        call_.ends_.reset();
-      }
-
-     private:
-      Call& call_;
-    };
-
-    const std::shared_ptr<Callback> callback_;
-    std::optional<Ends> ends_;
-    detail::FrameOwner<T> frame_;
+    virtual void call(const std::shared_ptr<Callback>& self, detail::Scheduler& loop, Ends ends,
+                      std::shared_ptr<Transport> transport) = 0;
   };
 
   template <class F>
@@ -449,20 +493,15 @@ class ClientConnected {
     explicit CallbackOf(G&& function) : function_(std::forward<G>(function)) {}
 
    private:
-    std::optional<Handler> call(const std::shared_ptr<Callback>& self, detail::Scheduler& loop,
-                                Ends ends) override {
+    void call(const std::shared_ptr<Callback>& self, detail::Scheduler& loop, Ends ends,
+              std::shared_ptr<Transport> transport) override {
       using Result = decltype(invoke(ends));
       if constexpr (detail::a_coroutine<Result>) {
-        using CallOfThis = Call<typename Result::value_type>;
-        const auto call = std::make_shared<CallOfThis>(self, std::move(ends));
-        call->keep(invoke(call->ends()));
-        const std::source_location coroutine = call->where();
-        const AnyTask task = detail::create_task(loop, CallOfThis::run(call));
-        task.state()->as_task()->set_coroutine(coroutine);
-        return Handler{task, call};
+        detail::ClientCallOf<typename Result::value_type>::start(
+            loop, self, std::move(ends), std::move(transport),
+            [this](Ends& kept) { return invoke(kept); });
       } else {
         invoke(ends);
-        return std::nullopt;
       }
     }
     // A parameter that is a value takes the handle over: dropping it there closes the connection.
@@ -514,7 +553,7 @@ class StreamReaderProtocol : public Protocol,
   void connection_lost(std::exception_ptr error) override;
   void pause_writing() override { FlowControlMixin::pause_writing(); }
   void resume_writing() override { FlowControlMixin::resume_writing(); }
-  Future<> get_close_waiter() override { return closed_; }
+  Future<> get_close_waiter() override;
 
   /// Does it serve a connection that was accepted?
   bool server_side() const noexcept { return bool(client_connected_); }
@@ -528,7 +567,7 @@ class StreamReaderProtocol : public Protocol,
   detail::WeakReader reader_;
   detail::Ref<detail::StreamReaderState> strong_reader_;  // until the connection is made
   const ClientConnected client_connected_;
-  const Future<> closed_;
+  Future<> closed_{nullptr};  // made when somebody asks
   bool over_ssl_ = false;
 };
 

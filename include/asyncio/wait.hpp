@@ -8,12 +8,12 @@
 #include <iterator>
 #include <memory>
 #include <optional>
-#include <ranges>
 #include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
 
+#include <asyncio/detail/ranges.hpp>
 #include <asyncio/detail/watcher.hpp>
 #include <asyncio/tasks.hpp>
 #include <asyncio/timeouts.hpp>

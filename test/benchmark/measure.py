@@ -71,6 +71,24 @@ class Machine:
         return subprocess.run([*self.command(program), "list"], check=True, capture_output=True,
                               text=True).stdout.split()
 
+    def compiler(self):
+        """That which the programs were made with."""
+        for line in (self.directory.parent / "CMakeCache.txt").read_text().splitlines():
+            if line.startswith("CMAKE_CXX_COMPILER:"):
+                return line.partition("=")[2]
+        raise LookupError("the build does not name its compiler")
+
+    def compile(self, headers):
+        """The compiler's CPU milliseconds for a file that includes them, and does nothing else."""
+        source = "".join(f"#include <{header}>\n" for header in headers)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+        done = subprocess.run(
+            [self.compiler(), "-std=c++20", "-O2", f"-I{HERE.parent.parent / 'include'}",
+             "-xc++", "-c", "-", "-o", os.devnull], input=source, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise Failure(f"{', '.join(headers)}: not to be compiled\n{done.stderr}".rstrip())
+        return 1000 * (resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before)
+
     def workload(self, program, name, operations):
         """Its value, and the value's unit."""
         _, _, value, unit = self._result(

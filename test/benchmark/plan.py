@@ -83,6 +83,12 @@ WORKLOADS = ("soon_chain", "soon_chain_io", "soon_batch", "spawn_gather", "pingp
 THREADS = (1, 2)
 MORE_THREADS = (4, 8, 16)
 
+# What is included to see how long a compiler needs for it, the first being what it is compared with.
+COMPILE = "compile"
+STANDARD_HEADERS = ("coroutine", "functional", "memory", "string")
+COMPILED = {"standard headers": STANDARD_HEADERS,
+            "<asyncio/asyncio.hpp>": ("asyncio/asyncio.hpp",)}
+
 # --- Targets -------------------------------------------------------------------------------------
 
 _CLOSED_LOOP = ("1x64B", "64x1KiB", "64x64KiB", "1000x1KiB")
@@ -109,6 +115,9 @@ CPU_AT_MOST, RATE_AT_LEAST = _echo_targets()
 
 # What so many threads answer, at least: a multiple of what one does.
 THREADS_AT_LEAST = {2: 1.8}
+
+# How much longer a file that includes asyncio may take.
+COMPILE_AT_MOST = 2.0
 
 # What our value may be at most: a multiple of what somebody else has, or (None) so much.
 LOOP_AT_MOST = {

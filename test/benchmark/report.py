@@ -71,14 +71,10 @@ def _processor():
     return platform.machine()
 
 
-def _compiler(directory):
-    """That which the programs were made with, by its own name for itself."""
-    for line in (directory.parent / "CMakeCache.txt").read_text().splitlines():
-        if line.startswith("CMAKE_CXX_COMPILER:"):
-            version = subprocess.run([line.partition("=")[2], "--version"], capture_output=True,
-                                     text=True, check=True)
-            return version.stdout.splitlines()[0]
-    raise LookupError("the build does not name its compiler")
+def _version(compiler):
+    """Its own name for itself."""
+    version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True)
+    return version.stdout.splitlines()[0]
 
 
 def _preamble(run, load):
@@ -87,7 +83,7 @@ def _preamble(run, load):
             else "no program is pinned to a processor")
     lines = [
         f"{datetime.date.today()}, {_processor()}, Linux {platform.release()}, compiled by "
-        f"{_compiler(machine.directory)}; {pins}. {run.rounds} rounds, {run.seconds:g} s of load "
+        f"{_version(machine.compiler())}; {pins}. {run.rounds} rounds, {run.seconds:g} s of load "
         f"for each server in each. Load average before: {load:.1f}.",
         "Ratios are to the first row, round by round: median (lowest–highest).",
     ]
@@ -158,6 +154,19 @@ def _threads_section(run, verdicts):
     return f"## Threads\n\n{table(*rows)}"
 
 
+def _compile_section(run, verdicts):
+    base, *_ = plan.COMPILED
+    rows = [("a file that includes", "CPU time of the compiler", f"÷ {base}", "target")]
+    for name, values in run.compiled.items():
+        ratio = ratios(values, run.compiled[base])
+        verdict = ""
+        if name != base:
+            verdict = verdicts.at_most(f"compiling {name}", ratio, plan.COMPILE_AT_MOST)
+        shown = name.replace("<", "&lt;")
+        rows.append((shown, f"{statistics.median(values):.0f} ms", ratio, verdict))
+    return f"## Compile time\n\n{table(*rows)}"
+
+
 def report(run, load):
     verdicts = Verdicts()
     sections = [_echo_section(run, configuration, verdicts)
@@ -166,4 +175,6 @@ def report(run, load):
         sections.append(_loop_section(run, verdicts))
     if run.with_threads:
         sections.append(_threads_section(run, verdicts))
+    if run.compiled:
+        sections.append(_compile_section(run, verdicts))
     return "\n\n".join(["# Benchmark", _preamble(run, load), *sections, verdicts.section()]) + "\n"

@@ -22,7 +22,7 @@ QUICK_SECONDS, QUICK_CONNECTIONS, QUICK_OPERATIONS = 0.05, 8, 2000
 
 def arguments():
     names = [*(configuration.name for configuration in plan.CONFIGURATIONS), *plan.WORKLOADS,
-             "threads"]
+             "threads", plan.COMPILE]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="how often all are measured (5)")
     parser.add_argument("--seconds", type=float, default=1.0,
@@ -71,6 +71,8 @@ class Run:
         self.threads = defaultdict(list)  # how many -> [rate of each round]
         self.loop = defaultdict(list)  # (workload, program) -> [value of each round]
         self.units = {}
+        self.compiles = plan.COMPILE in options.only
+        self.compiled = defaultdict(list)  # what -> [milliseconds of each round]
 
     def present(self, programs):
         """Those that are here. Of the peers some may be absent, which is noted."""
@@ -109,6 +111,10 @@ class Run:
                 self.progress(number, "threads")
                 for threads in plan.THREADS:
                     self.threads[threads].append(self.machine.threads(threads, self.seconds))
+            if self.compiles:
+                self.progress(number, plan.COMPILE)
+                for name, headers in plan.COMPILED.items():
+                    self.compiled[name].append(self.machine.compile(headers))
 
     def progress(self, number, name):
         print(f"round {number} of {self.rounds}: {name}", file=sys.stderr, flush=True)
@@ -116,7 +122,8 @@ class Run:
     def samples(self):
         return {"echo": [[*key, values] for key, values in self.echo.items()],
                 "loop": [[*key, values] for key, values in self.loop.items()],
-                "threads": list(self.threads.items())}
+                "threads": list(self.threads.items()),
+                "compile": [[name, values] for name, values in self.compiled.items()]}
 
 
 def main():

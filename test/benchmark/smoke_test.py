@@ -57,6 +57,8 @@ class Driver(unittest.TestCase):
             self.assertRegex(text, rf"\n\| `{workload}` \| [\d.]+ (ns|B) \|")
         if len(os.sched_getaffinity(0)) > 1:
             self.assertRegex(text, r"\n\| 2 \| [\d.]+ \(")
+
+        self.assertRegex(text, r"\n\| &lt;asyncio/asyncio.hpp> \| \d+ ms \| ")
         self.assertRegex(text, r"\n## Targets: \d+ met, \d+ missed\n")
 
     def assert_fails(self, substitute, reason):

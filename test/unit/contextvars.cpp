@@ -3,6 +3,7 @@
 // Context variables: surface A24, rules 27, 44 and 218.
 #include <asyncio/contextvars.hpp>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <thread>

@@ -4,6 +4,7 @@
 // surface A2, A3, A23; rules 15-22 and 118; the loop as a guest.
 #include <asyncio/event_loop.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <thread>

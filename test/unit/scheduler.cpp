@@ -3,6 +3,7 @@
 // Passes, the ready queue, timers and the clock: rules 2-14, 17 and 18.
 #include <asyncio/scheduler.hpp>
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 

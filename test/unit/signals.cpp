@@ -3,6 +3,7 @@
 // add_signal_handler and remove_signal_handler: surface SG1, SG2, rules 180 and 181.
 #include <asyncio/event_loop.hpp>
 
+#include <algorithm>
 #include <csignal>
 #include <vector>
 

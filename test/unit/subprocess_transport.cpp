@@ -3,6 +3,7 @@
 #include <asyncio/subprocess_options.hpp>
 
 #include <fstream>
+#include <thread>
 
 #include <unistd.h>
 

@@ -56,8 +56,6 @@ class SeparatorSearch {
 
  private:
   std::span<const Bytes> separators_;
-  std::size_t shortest_;
-  std::size_t longest_;
   std::size_t scanned_ = 0;
 };
 
