@@ -228,4 +228,15 @@ BOOST_AUTO_TEST_CASE(a_guest_on_somebody_elses_io_context_serves_its_transports)
   protocol->on_data = nullptr;
 }
 
+BOOST_AUTO_TEST_CASE(the_addresses_are_known_for_ever) {
+  Connection c;
+  c.established_tcp();
+  const auto transport = c.transport;
+  const Address ours = c.peer.getpeername();
+  c.peer.close();
+  c.run_until([&] { return c.protocol->lost(); });
+  BOOST_TEST((transport->get_extra_info(sockname) == ours));
+  BOOST_TEST(!transport->get_extra_info(peername).empty());
+}
+
 BOOST_AUTO_TEST_SUITE_END()
