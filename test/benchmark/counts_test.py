@@ -32,15 +32,15 @@ ALLOCATIONS = {
 INSTRUCTIONS = {
     "echo_protocol": 3549,
     "echo_buffered": 3571,
-    "echo_streams": 5020,
+    "echo_streams": 4847,
     "call_soon": 265,
     "call_later_cancel": 348,
-    "task": 1016,
+    "task": 994,
     "await": 197,
     "yield": 250,
     "sleep": 1126,
-    "queue": 1477,
-    "cancel": 45335,
+    "queue": 776,
+    "cancel": 45310,
 }
 ALLOWANCE = 1.5
 
