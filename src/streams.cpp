@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <algorithm>
+#include <asyncio/detail/wait_list.hpp>
 #include <asyncio/event_loop.hpp>
 #include <asyncio/streams.hpp>
 #include <span>

@@ -35,12 +35,12 @@ INSTRUCTIONS = {
     "echo_streams": 4945,
     "call_soon": 265,
     "call_later_cancel": 348,
-    "task": 1016,
+    "task": 994,
     "await": 197,
     "yield": 250,
     "sleep": 1126,
-    "queue": 1477,
-    "cancel": 45335,
+    "queue": 776,
+    "cancel": 45310,
 }
 ALLOWANCE = 1.5
 
