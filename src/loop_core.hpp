@@ -228,7 +228,6 @@ class LoopCore final : public Scheduler {
     return ++budget.passes != budget.next_look || look_at_clock(budget);
   }
   bool look_at_clock(Budget& budget) const noexcept;
-  class EndOfBatch;
   /// Is one event queued that may be handled before it is known what came with it?
   bool comes_alone() const noexcept;
   void run_first_event();
