@@ -56,12 +56,11 @@ class Frame {
     void await_resume() const noexcept {}
   };
   FinalAwaiter final_suspend() const noexcept { return {}; }
-#if defined(__GNUC__)
+#if defined(__GNUC__) && !defined(__clang__)
   // The place as the compiler has it, a pointer: an object would take room in the frame.
   template <class A>
-  decltype(auto) await_transform(
-      A&& awaitable,
-      decltype(__builtin_source_location()) place = __builtin_source_location()) noexcept {
+  decltype(auto) await_transform(A&& awaitable,
+                                 const void* place = __builtin_source_location()) noexcept {
     where = std::bit_cast<std::source_location>(place);
 #else
   template <class A>
