@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "loop_core.hpp"
 
+#include <algorithm>
 #include <asyncio/asio/operation.hpp>
 #include <asyncio/constants.hpp>
 #include <asyncio/detail/pool_allocator.hpp>
@@ -293,12 +294,20 @@ void LoopCore::poll() {
   budget_ = Budget(time());
 }
 
-// The clock costs more than a short pass. It is read after the 1st, 4th and 16th pass, so that
-// slow callbacks are noticed at once when they come first, and soon when they come later.
+// The clock costs more than a short pass. It is read after the first, and then when it would be time
+// if all passes took as long as those so far, but not later than after four times as many.
 bool LoopCore::look_at_clock(Budget& budget) const noexcept {
   if (budget.passes == Budget::most) return false;
-  budget.next_look *= 4;
-  return virtual_time() || time() - budget.begin < longest_between_polls;
+  budget.next_look = 4 * budget.passes;
+  if (!virtual_time()) {
+    const std::int64_t taken = (time() - budget.begin).nanoseconds();
+    const std::int64_t most = longest_between_polls.nanoseconds();
+    if (taken >= most) return false;
+    if (taken * 4 > most)
+      budget.next_look = static_cast<unsigned>(budget.passes * most / taken) + 1;
+  }
+  budget.next_look = std::min(budget.next_look, Budget::most);
+  return true;
 }
 
 /// The mark behind a batch, as a handler of Asio: runs what was queued of it.

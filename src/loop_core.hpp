@@ -209,7 +209,7 @@ class LoopCore final : public Scheduler {
   void poll();
   /// How long passes have followed each other without a look at the kernel.
   struct Budget {
-    static constexpr unsigned most = 64;  // a power of four
+    static constexpr unsigned most = 64;  // passes
 
     explicit Budget(TimePoint now) noexcept : begin(now) {}
     static Budget used_up() noexcept {
