@@ -12,7 +12,7 @@ using asyncio::detail::WaitList;
 namespace {
 
 /// Nobody waits with it.
-struct Place : Waiter {};
+struct Place final : Waiter {};
 
 struct Line {
   explicit Line(std::size_t count) {
