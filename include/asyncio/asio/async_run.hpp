@@ -43,6 +43,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <asyncio/asio/sets_promise.hpp>
 #include <asyncio/event_loop.hpp>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/as_tuple.hpp>
@@ -184,13 +185,6 @@ class HandlerCall {
   std::exception_ptr error_;
   Value value_;
 };
-
-/// use_future's: it runs whatever is posted to it in a system's thread, which nobody needs to set a
-/// promise.
-template <class Executor>
-inline constexpr bool sets_promise = false;
-template <class T, class Blocking>
-inline constexpr bool sets_promise<boost::asio::detail::promise_executor<T, Blocking>> = true;
 
 /// An executor that counts as outstanding work. Unlike an executor_work_guard it may be of a
 /// strand<any_io_executor>.

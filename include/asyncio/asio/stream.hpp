@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/cancellation_state.hpp>
@@ -20,6 +21,7 @@
 #include <boost/beast/core/role.hpp>
 #include <boost/system/error_code.hpp>
 
+#include <asyncio/asio/sets_promise.hpp>
 #include <asyncio/exceptions.hpp>
 #include <asyncio/sockets.hpp>
 #include <asyncio/streams.hpp>
@@ -177,9 +179,17 @@ class StreamOperation {
   /// What is for the loop's thread only stays here.
   template <class Self>
   void post(Self& self) {
+    const bool closed = loop_->closed();
     transfer_.reset();
     loop_ = nullptr;
     BOOST_ASIO_HANDLER_LOCATION((__FILE__, __LINE__, Transfer::name));
+    // In a thread of the system the handler, which knows the loop's context, might outlive that.
+    if constexpr (sets_promise<boost::asio::associated_executor_t<Self>>) {
+      if (!closed) {
+        const auto executor = self.get_io_executor();
+        return boost::asio::post(executor, std::move(self));
+      }
+    }
     boost::asio::post(std::move(self));
   }
 
