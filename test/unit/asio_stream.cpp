@@ -18,6 +18,8 @@
 #include <boost/asio/use_future.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/test/unit_test.hpp>
+#include <chrono>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
