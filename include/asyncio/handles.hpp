@@ -35,7 +35,7 @@ class ReadyNode {
   virtual void run() = 0;
   /// The queue is emptied without running (the loop is being closed).
   virtual void drop() noexcept = 0;
-  /// A future completed and its callbacks were queued: those that want it as argument keep it.
+  /// A future completed, and its callbacks are queued: those that want it as argument keep it.
   virtual void completed_by(FutureBase&) noexcept {}
 
   // -- for debug mode and introspection
@@ -64,7 +64,6 @@ class ReadyList {
   ReadyList& operator=(const ReadyList&) = delete;
 
   bool empty() const noexcept { return head_ == nullptr; }
-  ReadyNode* front() const noexcept { return head_; }
   void push_back(ReadyNode& node) noexcept {
     node.next = nullptr;
     *tail_ = &node;
@@ -101,33 +100,6 @@ class ReadyList {
     if (other.empty()) return;
     other.splice_back(*this);
     splice_back(other);
-  }
-  /// Moves every entry for which `match` is true to `removed`; returns how many.
-  template <class Match>
-  std::size_t remove_if(Match match, ReadyList& removed) {
-    std::size_t count = 0;
-    for (ReadyNode** link = &head_; *link;) {
-      ReadyNode* const node = *link;
-      if (!match(*node)) {
-        link = &node->next;
-        continue;
-      }
-      *link = node->next;
-      if (!*link) tail_ = link;
-      removed.push_back(*node);
-      ++count;
-    }
-    return count;
-  }
-  /// Puts `fresh` where `old` stands.
-  void replace(ReadyNode& old, ReadyNode& fresh) noexcept {
-    for (ReadyNode** link = &head_; *link; link = &(*link)->next) {
-      if (*link != &old) continue;
-      fresh.next = old.next;
-      *link = &fresh;
-      if (!fresh.next) tail_ = &fresh.next;
-      return;
-    }
   }
 
  private:
@@ -211,6 +183,8 @@ class HandleNode : public ReadyNode, public Pooled {
   virtual void discard() noexcept = 0;
   /// The type of the user's callable.
   virtual const std::type_info& callable() const noexcept = 0;
+
+ private:
   friend class Scheduler;
   friend class Notes;
   friend class asyncio::v1::Handle;

@@ -32,15 +32,15 @@ ALLOCATIONS = {
 INSTRUCTIONS = {
     "echo_protocol": 2783,
     "echo_buffered": 2798,
-    "echo_streams": 4945,
-    "call_soon": 265,
-    "call_later_cancel": 348,
-    "task": 994,
-    "await": 197,
-    "yield": 250,
-    "sleep": 1126,
-    "queue": 776,
-    "cancel": 45310,
+    "echo_streams": 4749,
+    "call_soon": 200,
+    "call_later_cancel": 319,
+    "task": 859,
+    "await": 196,
+    "yield": 173,
+    "sleep": 1023,
+    "queue": 641,
+    "cancel": 44555,
 }
 ALLOWANCE = 1.5
 
