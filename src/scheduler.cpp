@@ -195,6 +195,7 @@ void Scheduler::report_from_destructor(const Report& what) noexcept {
 
 void Scheduler::drop_all() noexcept {
   while (has_ready() || !timers_.empty()) {
+    ready_.splice_back(early_);
     ready_.splice_back(io_ready_);
     while (!ready_.empty()) ready_.pop_front().drop();
     while (!timers_.empty()) {

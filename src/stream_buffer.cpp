@@ -14,6 +14,7 @@ void StreamBuffer::append(BytesView data) {
     bytes_.erase(0, start_);
     start_ = 0;
   }
+  fetch();
   bytes_.append(data.data(), data.size());
 }
 
@@ -21,11 +22,19 @@ void StreamBuffer::reserve(std::size_t count) { bytes_.reserve(bytes_.size() + c
 
 Bytes StreamBuffer::take(std::size_t count) {
   count = std::min(count, size());
+  if (left_ != 0) return take_left(count);
   // The whole string may go as it is, unless its memory is much more than what it holds: the reader
   // may want to keep it.
   if (count == bytes_.size() && bytes_.capacity() / 2 <= count) return std::exchange(bytes_, {});
   Bytes taken(view().data(), count);
   drop(count);
+  return taken;
+}
+
+Bytes StreamBuffer::take_left(std::size_t count) {
+  Bytes taken(count, '\0');
+  taken.resize(source_->fetch(taken));
+  left_ = taken.size() == count ? left_ - count : 0;
   return taken;
 }
 

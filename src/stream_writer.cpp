@@ -215,6 +215,16 @@ void StreamReaderProtocol::data_received(BytesView data) {
   if (const auto reader = reader_.lock()) reader->feed_data(data);
 }
 
+bool StreamReaderProtocol::leave_data(detail::ByteSource& source, std::size_t count) {
+  if (typeid(*this) != typeid(StreamReaderProtocol)) return false;  // it may have a data_received()
+  const auto reader = reader_.lock();
+  return reader && reader->leave_data(source, count);
+}
+
+void StreamReaderProtocol::fetch_data() {
+  if (const auto reader = reader_.lock()) reader->buffer().fetch();
+}
+
 bool StreamReaderProtocol::eof_received() {
   if (const auto reader = reader_.lock()) reader->feed_eof();
   // The connection stays open for writing, which TLS does not know.

@@ -72,6 +72,18 @@ void StreamReaderState::feed_data(BytesView data) {
   if (data.empty()) return;
   buffer_.append(data);
   wake();
+  pause_if_full();
+}
+
+bool StreamReaderState::leave_data(ByteSource& source, std::size_t count) {
+  if (!waiter_ || eof_ || !buffer_.empty()) return false;
+  buffer_.leave(source, count);
+  wake();
+  pause_if_full();
+  return true;
+}
+
+void StreamReaderState::pause_if_full() {
   if (!transport_ || paused_ || buffer_.size() <= constants::stream_pause_factor * limit_) return;
   try {
     transport_->pause_reading();
@@ -113,7 +125,8 @@ Bytes StreamReaderState::take(std::size_t count) {
   return taken;
 }
 
-std::optional<std::size_t> StreamReaderState::find_end(SeparatorSearch& search) const {
+std::optional<std::size_t> StreamReaderState::find_end(SeparatorSearch& search) {
+  buffer_.fetch();
   const std::optional<SeparatorSearch::Match> match = search.find(buffer_.view());
   if (match) {
     if (match->start <= limit_) return match->end;

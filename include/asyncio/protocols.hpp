@@ -30,6 +30,11 @@
 
 namespace asyncio::inline v1 {
 
+namespace detail {
+class ByteSource;
+class StreamTransport;
+}  // namespace detail
+
 class Address;
 class DatagramTransport;
 class SubprocessTransport;
@@ -83,6 +88,13 @@ class Protocol : public StreamProtocol {
 
  protected:
   Protocol() = default;
+
+ private:
+  friend class detail::StreamTransport;
+  // Instead of data_received(): so many bytes may stay in their socket until fetch_data(). False if
+  // they are to be received now.
+  virtual bool leave_data(detail::ByteSource&, std::size_t) { return false; }
+  virtual void fetch_data() {}
 };
 
 /// A protocol for a stream of bytes that says where they go; nothing is copied.

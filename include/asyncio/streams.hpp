@@ -62,6 +62,8 @@ class StreamReaderState final : public Pooled {
     if (--references_ == 0) expire();
   }
   void feed_data(BytesView data);
+  /// Feeds bytes that stay where they are until they are read, if a task waits for them.
+  bool leave_data(ByteSource& source, std::size_t count);
   void feed_eof();
   void set_exception(std::exception_ptr error);
   const std::exception_ptr& exception() const noexcept { return exception_; }
@@ -85,7 +87,7 @@ class StreamReaderState final : public Pooled {
   /// Takes out the first `count` bytes, or what there is.
   Bytes take(std::size_t count);
   /// Where the first separator ends; nothing if it is not there yet. LimitOverrunError.
-  std::optional<std::size_t> find_end(SeparatorSearch& search) const;
+  std::optional<std::size_t> find_end(SeparatorSearch& search);
   /// The same for a line. ValueError, and what is too long is dropped.
   std::optional<std::size_t> find_end_of_line(SeparatorSearch& search);
   /// Waits for data, the end or an exception. RuntimeError if somebody does already.
@@ -100,6 +102,7 @@ class StreamReaderState final : public Pooled {
     if (--weak_references_ == 0) delete this;
   }
   void wake();
+  void pause_if_full();
   void resume_if_drained();
   void resume();
 
@@ -561,6 +564,9 @@ class StreamReaderProtocol : public Protocol,
   void replace_transport(const std::shared_ptr<Transport>& transport);
 
  private:
+  bool leave_data(detail::ByteSource& source, std::size_t count) override;
+  void fetch_data() override;
+
   StreamReaderProtocol(detail::Scheduler& loop, const StreamReader& reader,
                        ClientConnected client_connected_cb);
 

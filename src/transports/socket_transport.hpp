@@ -92,6 +92,8 @@ class SocketTransport : public Kind::Interface,
   virtual void write_ready() = 0;
   /// connection_lost is about to be called.
   virtual void losing(const std::exception_ptr&) {}
+  /// The socket is about to be closed, or given up.
+  virtual void releasing() {}
   /// All is released.
   virtual void released() noexcept = 0;
 
@@ -102,6 +104,12 @@ class SocketTransport : public Kind::Interface,
   }
   void read_would_block();
   void read_again();
+  /// Reads with the next pass, whether or not the kernel announces something.
+  void read_early();
+  bool early_read_pays() noexcept {
+    return early_credit_ != 0 || ++not_tried_ % retry_early_read == 0;
+  }
+  void wait_readable();
   /// Early reads have mostly been successful of late.
   bool data_is_likely() const noexcept { return early_credit_ == most_early_credit; }
 
@@ -152,7 +160,6 @@ class SocketTransport : public Kind::Interface,
   void queue();
   void arrived(bool more = false);
   void start_reading();
-  void wait_readable();
   void readable();
   void read_ready();
   void writable();
@@ -323,10 +330,17 @@ void SocketTransport<Kind>::resume_reading() {
 template <class Kind>
 void SocketTransport<Kind>::start_reading() {
   if (!is_reading() || waits_readable_) return;
+  read_early();
+}
+
+template <class Kind>
+void SocketTransport<Kind>::read_early() {
   first_read_pass_ = loop_->passes() + 1;
   early_ = true;
   read_due_ = true;
-  queue();
+  if (std::exchange(queued_, true)) return;
+  this->add_ref();
+  loop_->push_early(*this);
 }
 
 template <class Kind>
@@ -378,14 +392,10 @@ void SocketTransport<Kind>::read_would_block() {
 template <class Kind>
 void SocketTransport<Kind>::read_again() {
   if (!is_reading() || waits_readable_ || read_due_) return;
-  if (early_credit_ != 0 || ++not_tried_ % retry_early_read == 0) {
-    first_read_pass_ = loop_->passes() + 1;
-    early_ = true;
-    read_due_ = true;
-    queue();
-  } else {
+  if (early_read_pays())
+    read_early();
+  else
     wait_readable();
-  }
 }
 
 // -- writing
@@ -498,6 +508,7 @@ void SocketTransport<Kind>::force_close(std::exception_ptr error) {
 /// The number may soon be that of somebody else's socket: it is forgotten now, not at the end.
 template <class Kind>
 Socket SocketTransport<Kind>::give_up_socket() {
+  releasing();
   own_address();  // while it can be asked for
   boost::system::error_code error;
   socket_->release(error);  // what waits for readiness is aborted
@@ -533,6 +544,7 @@ void SocketTransport<Kind>::connection_lost(const std::exception_ptr& error) {
 /// Nothing is left to do for the loop, the kernel and the protocol.
 template <class Kind>
 void SocketTransport<Kind>::release_all() noexcept {
+  releasing();
   LoopCore& loop = *std::exchange(loop_, nullptr);
   closing_ = true;
   if (!lost_) lost_ = 1;

@@ -19,6 +19,9 @@ namespace asio = boost::asio;
 
 /// Pieces of one gathered send: what Asio hands to the kernel at once.
 constexpr std::size_t most_pieces = 64;
+/// Receiving so much where it is wanted, a pass later, saves more than it costs to ask how much is
+/// there.
+constexpr std::size_t large_data = 8 * 1024;
 
 }  // namespace
 
@@ -64,6 +67,7 @@ void StreamTransport::set_protocol(std::shared_ptr<BaseProtocol> protocol) {
     throw TypeError(std::string("a Protocol or BufferedProtocol was expected, got ") +
                     name_of(protocol.get()));
   }
+  fetch_left();
   if (!change_protocol(std::static_pointer_cast<StreamProtocol>(std::move(protocol)))) return;
   plain_ = plain;
   buffered_ = buffered;
@@ -72,10 +76,39 @@ void StreamTransport::set_protocol(std::shared_ptr<BaseProtocol> protocol) {
 // -- reading
 
 void StreamTransport::read() {
-  if (plain_)
-    read_data();
-  else
+  if (left_) {
+    fetch_left();
+    if (!early_read_pays()) return wait_readable();
+  }
+  if (!plain_)
     read_into_protocol();
+  else if (!leave_data())
+    read_data();
+}
+
+/// Who waits for much data is told of it now, and receives it when it takes it, into memory of its
+/// own. What it does not take with the next pass is received then.
+bool StreamTransport::leave_data() {
+  if (!large_) return false;
+  boost::system::error_code error;
+  const std::size_t size = std::min(socket_->available(error), constants::max_read_size);
+  if (size < large_data || !plain_->leave_data(*this, size)) return false;
+  left_ = true;
+  read_came();
+  if (is_reading()) read_early();
+  return true;
+}
+
+void StreamTransport::fetch_left() {
+  if (std::exchange(left_, false)) plain_->fetch_data();
+}
+
+std::size_t StreamTransport::fetch(MutableBytes memory) noexcept {
+  boost::system::error_code error;
+  std::size_t size = 0;
+  while (size != memory.size() && !error)
+    size += socket_->receive(asio::buffer(memory.data() + size, memory.size() - size), 0, error);
+  return size;
 }
 
 void StreamTransport::read_data() {
@@ -84,6 +117,7 @@ void StreamTransport::read_data() {
   const std::size_t size = socket_->receive(asio::buffer(memory.data(), memory.size()), 0, error);
   if (error) return read_failed(error);
   read_came();
+  large_ = size >= large_data;
   if (const auto thrown = caught([&] { plain_->data_received(BytesView(memory.data(), size)); }))
     return fatal_error(thrown, "Fatal error: protocol.data_received() call failed.");
   read_again();
@@ -255,7 +289,10 @@ void StreamTransport::fail_sendfile(std::exception_ptr error) {
   sendfile_.set_exception(std::move(error));
 }
 
-void StreamTransport::losing(const std::exception_ptr& error) { fail_sendfile(error); }
+void StreamTransport::losing(const std::exception_ptr& error) {
+  fetch_left();
+  fail_sendfile(error);
+}
 
 /// The server is told last.
 void StreamTransport::released() noexcept {

@@ -2,6 +2,7 @@
 // The transport of a connected stream socket (surface B15).
 #pragma once
 
+#include <asyncio/detail/byte_source.hpp>
 #include <asyncio/protocols.hpp>
 #include <asyncio/transports.hpp>
 #include <boost/asio/basic_stream_socket.hpp>
@@ -41,7 +42,8 @@ struct StreamKind {
 
 class StreamTransport final : public SocketTransport<StreamKind>,
                               public FlowControlled,
-                              public LowerTransport {
+                              public LowerTransport,
+                              private ByteSource {
  public:
   StreamTransport(LoopCore& core, Socket socket, std::shared_ptr<BaseProtocol> protocol,
                   Address peer);
@@ -80,6 +82,9 @@ class StreamTransport final : public SocketTransport<StreamKind>,
   friend class ServerState;  // links its clients
 
   void read() override;
+  bool leave_data();
+  void fetch_left();
+  std::size_t fetch(MutableBytes memory) noexcept override;
   void read_data();
   void read_into_protocol();
   void read_failed(const boost::system::error_code& error);
@@ -91,6 +96,7 @@ class StreamTransport final : public SocketTransport<StreamKind>,
   void fail_sendfile(std::exception_ptr error);
 
   void losing(const std::exception_ptr& error) override;
+  void releasing() override { fetch_left(); }
   void released() noexcept override;
 
   Protocol* plain_ = nullptr;             // protocol_, if it is one of these
@@ -100,7 +106,9 @@ class StreamTransport final : public SocketTransport<StreamKind>,
   std::shared_ptr<ServerState> server_;
   StreamTransport* previous_client_ = nullptr;
   StreamTransport* next_client_ = nullptr;
-  bool eof_ = false;  // write_eof was called
+  bool eof_ = false;   // write_eof was called
+  bool left_ = false;  // the protocol knows of data that it has not fetched, or not long ago
+  bool large_ = false;  // the last data was
 };
 
 }  // namespace asyncio::inline v1::detail

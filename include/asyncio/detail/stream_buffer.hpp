@@ -7,36 +7,56 @@
 #include <span>
 
 #include <asyncio/bytes.hpp>
+#include <asyncio/detail/byte_source.hpp>
 
 namespace asyncio::inline v1::detail {
 
 /// Bytes that arrived and were not read yet. Reading moves none of those that stay. An empty buffer
 /// owns no memory, or no more than it was told to keep: most connections are idle most of the time.
+/// All may be left where they came from, until they are taken or looked at.
 class StreamBuffer {
  public:
   StreamBuffer() = default;
   /// `kept`: bytes of memory that an empty buffer may own, for what comes next.
   explicit StreamBuffer(std::size_t kept) noexcept : kept_(kept) {}
 
-  std::size_t size() const noexcept { return bytes_.size() - start_; }
-  bool empty() const noexcept { return start_ == bytes_.size(); }
-  /// Valid until the next change.
-  BytesView view() const noexcept { return BytesView(bytes_.data() + start_, size()); }
+  std::size_t size() const noexcept { return bytes_.size() - start_ + left_; }
+  bool empty() const noexcept { return size() == 0; }
+  /// Valid until the next change. Without what is left at its source.
+  BytesView view() const noexcept {
+    return BytesView(bytes_.data() + start_, bytes_.size() - start_);
+  }
 
   void append(BytesView data);
+  /// Adds bytes that stay in `source`, which must outlive them. The buffer is empty.
+  void leave(ByteSource& source, std::size_t count) noexcept {
+    source_ = &source;
+    left_ = count;
+  }
+  /// Leaves nothing at its source.
+  void fetch() {
+    if (left_ != 0) bytes_ = take_left(left_);
+  }
   /// Makes room for so many bytes more at once.
   void reserve(std::size_t count);
-  /// Takes out the first `count` bytes, or what there is.
+  /// Takes out the first `count` bytes, or what there is. Fewer also if their source has lost them.
   Bytes take(std::size_t count);
   Bytes take_all() { return take(size()); }
-  /// Drops the first `count` bytes; so many there are.
+  /// Drops the first `count` bytes; so many there are, and none is left at its source.
   void drop(std::size_t count) noexcept;
-  void clear() noexcept { drop(size()); }
+  void clear() noexcept {
+    left_ = 0;
+    drop(size());
+  }
 
  private:
+  Bytes take_left(std::size_t count);
+
   Bytes bytes_;
   std::size_t start_ = 0;  // what stands before it was read
   std::size_t kept_ = 0;
+  ByteSource* source_ = nullptr;
+  std::size_t left_ = 0;  // at the source; then nothing is in bytes_
 };
 
 /// Looks for the first of some separators in data that grows between the looks (rules 208, 209).
