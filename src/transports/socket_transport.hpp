@@ -104,7 +104,7 @@ class SocketTransport : public Kind::Interface,
   }
   void read_would_block();
   void read_again();
-  /// Reads with the next pass, whether or not the kernel announces something.
+  /// Looks for more, as a rule in the next pass.
   void read_early();
   bool early_read_pays() noexcept {
     return early_credit_ != 0 || ++not_tried_ % retry_early_read == 0;
@@ -330,7 +330,10 @@ void SocketTransport<Kind>::resume_reading() {
 template <class Kind>
 void SocketTransport<Kind>::start_reading() {
   if (!is_reading() || waits_readable_) return;
-  read_early();
+  first_read_pass_ = loop_->passes() + 1;
+  early_ = true;
+  read_due_ = true;
+  queue();
 }
 
 template <class Kind>

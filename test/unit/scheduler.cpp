@@ -89,6 +89,29 @@ BOOST_AUTO_TEST_CASE(rule_9_due_timers_come_behind_what_is_queued_in_the_same_pa
   BOOST_TEST(joined(trace) == "b a");
 }
 
+BOOST_AUTO_TEST_CASE(a_pass_runs_only_so_many_early_looks_for_io) {
+  struct Look : detail::ReadyNode {
+    void run() override { ran_in_pass = scheduler->passes(); }
+    void drop() noexcept override {}
+    void keep_subject(detail::Subject&) override {}
+    detail::Scheduler* scheduler;
+    std::uint64_t ran_in_pass;
+  };
+  VirtualLoop loop;
+  std::vector<Look> looks(150);
+  for (Look& look : looks) {
+    look.scheduler = &loop.scheduler();
+    loop.scheduler().push_early(look);
+  }
+  while (loop.scheduler().has_ready()) loop.pass();
+  std::vector<std::uint64_t> expected(150, 3);
+  std::ranges::fill_n(expected.begin(), 64, 1);
+  std::ranges::fill_n(expected.begin() + 64, 64, 2);
+  std::vector<std::uint64_t> ran_in_pass;
+  for (const Look& look : looks) ran_in_pass.push_back(look.ran_in_pass);
+  BOOST_TEST(ran_in_pass == expected, boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(rule_8_due_is_what_is_not_later_than_now) {
   VirtualLoop loop;
   Trace trace;

@@ -47,6 +47,23 @@ std::string find_naively(const std::vector<Bytes>& separators, const std::string
   return "none";
 }
 
+/// Gives the digits, again and again, but no more than it has.
+struct Digits : detail::ByteSource {
+  explicit Digits(std::size_t left) : left(left) {}
+  std::size_t fetch(MutableBytes memory) noexcept override {
+    std::size_t count = 0;
+    for (char& byte : memory) {
+      if (left == 0) break;
+      byte = static_cast<char>('0' + given++ % 10);
+      --left;
+      ++count;
+    }
+    return count;
+  }
+  std::size_t left;
+  std::size_t given = 0;
+};
+
 class Dice {
  public:
   std::size_t roll(std::size_t faces) { return generator_() % faces; }
@@ -63,6 +80,45 @@ class Dice {
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(stream_buffer_tests)
+
+BOOST_AUTO_TEST_CASE(what_is_left_at_its_source_counts_and_is_taken_from_there) {
+  Digits digits(25);
+  StreamBuffer buffer;
+  buffer.leave(digits, 25);
+  BOOST_TEST(buffer.size() == 25u);
+  BOOST_TEST(!buffer.empty());
+  BOOST_TEST(buffer.view().empty());
+  BOOST_TEST(buffer.take(4) == "0123");
+  BOOST_TEST(buffer.take(0) == "");
+  BOOST_TEST(digits.given == 4u);
+  BOOST_TEST(buffer.size() == 21u);
+  BOOST_TEST(buffer.take(100) == "456789012345678901234");
+  BOOST_TEST(buffer.empty());
+}
+
+BOOST_AUTO_TEST_CASE(what_is_left_at_its_source_is_fetched_before_anything_is_added) {
+  Digits digits(12);
+  StreamBuffer buffer;
+  buffer.leave(digits, 12);
+  buffer.append("ab");
+  BOOST_TEST(buffer.view().str() == "012345678901ab");
+  buffer.clear();
+  buffer.leave(digits, 0);
+  buffer.fetch();
+  BOOST_TEST(buffer.empty());
+}
+
+BOOST_AUTO_TEST_CASE(what_was_left_at_a_source_that_broke_is_gone) {
+  Digits digits(3);
+  StreamBuffer buffer;
+  buffer.leave(digits, 10);
+  BOOST_TEST(buffer.take(5) == "012");
+  BOOST_TEST(buffer.empty());
+  BOOST_TEST(buffer.take(5) == "");
+  buffer.leave(digits, 10);
+  buffer.clear();
+  BOOST_TEST(buffer.empty());
+}
 
 BOOST_AUTO_TEST_CASE(an_empty_buffer_keeps_the_memory_it_was_told_to_keep) {
   StreamBuffer buffer(1000);
