@@ -54,9 +54,9 @@ Context context_in(Ref<ContextState>& slot) { return Context(Ref(&state_in(slot)
 
 ContextState& current_context() { return state_in(context_slot()); }
 
-Ref<ContextState> copy_of(const ContextState& context) {
-  if (!context.map || context.map->empty()) return {};
-  return {adopt_ref, new ContextState(context.map)};
+ContextState* new_copy_of(const ContextState& context) {
+  if (!context.map || context.map->empty()) return nullptr;
+  return new ContextState(context.map);
 }
 
 std::string variable_repr(const VariableInfo& variable) {

@@ -115,22 +115,20 @@ void ForeignQueue::close() noexcept {
 /// The thread runs this loop, for a scope.
 class LoopCore::Running {
  public:
-  explicit Running(LoopCore& core) noexcept : core_(core), outer_(thread_state) {
+  explicit Running(LoopCore& core) noexcept : core_(core), outer_(thread_state.running) {
     core_.running_ = true;
     core_.set_runner(&thread_state);
     thread_state.running = &core_;
-    thread_state.pool = &core_.pool;
   }
   ~Running() {
     core_.running_ = false;
     core_.set_runner(nullptr);
-    thread_state.running = outer_.running;
-    thread_state.pool = outer_.pool;
+    thread_state.running = outer_;
   }
 
  private:
   LoopCore& core_;
-  ThreadState outer_;
+  Scheduler* outer_;
 };
 
 /// What is left of a guest's pass, also by an exception, has its turn after the host's handlers.
@@ -271,8 +269,13 @@ void LoopCore::run_owned() {
   budget_ = Budget::used_up();  // the first pass looks at the kernel and other threads
   if (batch_open_) finish_batch();  // an exception came in between
   do {
+    const bool plain = only_callbacks();  // no batch is open then: I/O begins one
+    if (plain && may_go_on(budget_)) [[likely]] {
+      run_callbacks();
+      continue;
+    }
     begin_pass();
-    if (!has_ready() || stopping_ || batch_open_ || !may_go_on(budget_)) poll();
+    if (plain || !has_ready() || stopping_ || batch_open_ || !may_go_on(budget_)) poll();
     if (batch_open_)
       run_first_event();
     else

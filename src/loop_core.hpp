@@ -91,7 +91,10 @@ class LoopCore final : public Scheduler {
   void close();
   /// The facade goes: nobody can run the loop any more, futures may still refer to it.
   void facade_destroyed() noexcept;
-  void set_observer(LoopObserver* observer) noexcept { observer_ = observer; }
+  void set_observer(LoopObserver* observer) noexcept {
+    observer_ = observer;
+    only_callbacks_ = false;
+  }
   Handle push_threadsafe(Ref<HandleNode> node);
   const std::shared_ptr<ForeignQueue>& foreign_queue() const noexcept { return foreign_; }
 

@@ -13,7 +13,8 @@ std::string Subject::repr() const {
 
 // Futures refer to the scheduler and are gone by now; handles do not, and may stay.
 Notes::~Notes() {
-  for (const auto& [node, place] : handles_) const_cast<HandleNode*>(node)->noted_ = false;
+  for (const auto& [node, place] : handles_)
+    const_cast<HandleNode*>(node)->flags_ &= ~HandleNode::Is::noted;
 }
 
 void Notes::add_origin(FutureBase& future, const std::source_location& place) {
@@ -23,7 +24,7 @@ void Notes::add_origin(FutureBase& future, const std::source_location& place) {
 
 void Notes::add_origin(HandleNode& node, const std::source_location& place) {
   handles_.insert_or_assign(&node, place);
-  node.noted_ = true;
+  node.flags_ |= HandleNode::Is::noted;
 }
 
 std::source_location Notes::origin_of(const FutureBase& future) const noexcept {

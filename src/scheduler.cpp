@@ -13,15 +13,21 @@
 
 namespace asyncio::inline v1::detail {
 
-constinit thread_local ThreadState thread_state;
+// -- handles
 
-Pool::~Pool() {
-  for (Block* list : free_) {
-    while (list) ::operator delete(std::exchange(list, list->next));
-  }
+/// With all that follows it.
+void ReadyList::put_back(ReadyNode& first) noexcept {
+  ReadyList rest;
+  rest.head_ = &first;
+  while (*rest.tail_) rest.tail_ = &(*rest.tail_)->next;
+  splice_front(rest);
 }
 
-// -- handles
+/// The last reference, or one of those that are counted from several threads.
+void HandleNode::release_last() noexcept {
+  if (shared_ && std::atomic_ref(references_).fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  delete this;
+}
 
 void HandleNode::callback_raised() {
   try {
@@ -38,9 +44,10 @@ void HandleNode::callback_raised() {
 }
 
 void HandleNode::cancel() noexcept {
-  if (std::exchange(cancelled_, true)) return;
-  if (in_heap_) scheduler_.timer_cancelled(*this);
-  if (!running_) discard();
+  if (cancelled()) return;
+  flags_ |= Is::cancelled;
+  if (flags_ & Is::in_heap) scheduler_.timer_cancelled(*this);
+  if (!(flags_ & Is::running)) discard();
 }
 
 void HandleNode::forget_origin() noexcept { scheduler_.notes().forget(*this); }
@@ -52,11 +59,13 @@ std::string HandleNode::callback_name() const {
 
 // Debug mode keeps the name of a callback that was cancelled.
 std::string HandleNode::repr() const {
-  std::string text = is_timer_ ? "<TimerHandle" : "<Handle";
-  if (cancelled_) text += " cancelled";
-  if (is_timer_) text += " when=" + repr_float(when_.seconds());
-  if (!cancelled_ || noted_) text += ' ' + callback_name();
-  if (noted_) text += " created at " + file_and_line(scheduler_.notes().origin_of(*this));
+  const auto* const timer = dynamic_cast<const TimerNode*>(this);
+  const bool noted = flags_ & Is::noted;
+  std::string text = timer ? "<TimerHandle" : "<Handle";
+  if (cancelled()) text += " cancelled";
+  if (timer) text += " when=" + repr_float(timer->when().seconds());
+  if (!cancelled() || noted) text += ' ' + callback_name();
+  if (noted) text += " created at " + file_and_line(scheduler_.notes().origin_of(*this));
   return text + '>';
 }
 
@@ -67,7 +76,7 @@ void HandleNode::keep_subject(Subject& subject) { subject.handle = Ref<HandleNod
 Scheduler::Scheduler(bool virtual_time) noexcept
     : slow_callback_duration(constants::slow_callback_duration), virtual_(virtual_time) {}
 
-Scheduler::~Scheduler() = default;
+Scheduler::~Scheduler() { Pool::trim(); }
 
 std::int64_t Scheduler::steady_now() noexcept {
   return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -83,12 +92,11 @@ void Scheduler::check_guarded() const {
 
 void Scheduler::throw_closed() { throw RuntimeError("Event loop is closed"); }
 
-void Scheduler::add_timer(HandleNode& node, TimePoint when) {
-  node.is_timer_ = true;
-  node.in_heap_ = true;
-  node.when_ = when;
-  timers_.push({when.nanoseconds(), &node});
+void Scheduler::add_timer(TimerNode& node) {
+  node.flags_ |= HandleNode::Is::in_heap;
+  timers_.push({node.when().nanoseconds(), &node});
   node.add_ref();
+  only_callbacks_ = false;
   if (timers_.top().node == &node) earliest_timer_changed();
 }
 
@@ -106,17 +114,17 @@ void Scheduler::sweep_timers() {
           static_cast<double>(count) * constants::min_cancelled_timers_fraction) {
     cancelled_timers_ = 0;
     timers_.remove_if([](const Timer& timer) {
-      if (!timer.node->cancelled_) return false;
-      timer.node->in_heap_ = false;
+      if (!timer.node->cancelled()) return false;
+      timer.node->flags_ &= ~HandleNode::Is::in_heap;
       timer.node->release();
       return true;
     });
     return;
   }
-  while (!timers_.empty() && timers_.top().node->cancelled_) {
+  while (!timers_.empty() && timers_.top().node->cancelled()) {
     --cancelled_timers_;
     HandleNode& node = *timers_.pop().node;
-    node.in_heap_ = false;
+    node.flags_ &= ~HandleNode::Is::in_heap;
     node.release();
   }
 }
@@ -137,7 +145,7 @@ void Scheduler::queue_due_timers() {
   const std::int64_t now = time().nanoseconds();
   while (!timers_.empty() && timers_.top().when <= now) {
     HandleNode& node = *timers_.pop().node;
-    node.in_heap_ = false;
+    node.flags_ &= ~HandleNode::Is::in_heap;
     ready_.push_back(node);
   }
 }
@@ -176,11 +184,11 @@ Notes& Scheduler::notes() {
   return *notes_;
 }
 
-void Scheduler::add_origin(FutureBase& future, const std::source_location& place) {
+void Scheduler::add_origin(FutureBase& future, std::source_location place) {
   if (known(place)) notes().add_origin(future, place);
 }
 
-void Scheduler::add_origin(HandleNode& node, const std::source_location& place) {
+void Scheduler::add_origin(HandleNode& node, std::source_location place) {
   if (known(place)) notes().add_origin(node, place);
 }
 
@@ -200,7 +208,7 @@ void Scheduler::drop_all() noexcept {
     while (!ready_.empty()) ready_.pop_front().drop();
     while (!timers_.empty()) {
       HandleNode& node = *timers_.pop().node;
-      node.in_heap_ = false;
+      node.flags_ &= ~HandleNode::Is::in_heap;
       node.drop();
     }
   }

@@ -50,14 +50,15 @@ class ContextState : public Pooled {
 Ref<ContextState>& context_slot();
 /// The current context, made if there is none yet.
 ContextState& current_context();
-Ref<ContextState> copy_of(const ContextState& context);
+/// Counted for the caller; null if it is empty.
+ContextState* new_copy_of(const ContextState& context);
 
 /// A copy of the current context for a new task or callback; null, and free, if it is empty.
 inline Ref<ContextState> capture_context() {
   const Ref<ContextState>* const slot = thread_state.context;
   if (!slot || !*slot) [[likely]]
     return {};
-  return copy_of(**slot);
+  return {adopt_ref, new_copy_of(**slot)};
 }
 
 /// Makes `slot` the current context for a scope.

@@ -128,7 +128,8 @@ class EventLoop {
   /// Calls f(args...) in the next pass, in the order of the calls. RuntimeError if closed.
   /// Callable and arguments are copied or moved in; std::ref makes a reference.
   template <class F>
-  Handle call_soon(F&& callback, std::source_location where = std::source_location::current()) {
+  [[gnu::always_inline]] Handle call_soon(
+      F&& callback, std::source_location where = std::source_location::current()) {
     return call_soon(CallbackOptions{.where = where}, std::forward<F>(callback));
   }
   template <class F, class First, class... Args>
@@ -138,7 +139,7 @@ class EventLoop {
                      std::forward<First>(first), std::forward<Args>(args)...);
   }
   template <class F, class... Args>
-  Handle call_soon(CallbackOptions options, F&& callback, Args&&... args) {
+  [[gnu::always_inline]] Handle call_soon(CallbackOptions options, F&& callback, Args&&... args) {
     return Handle(scheduler().call_soon(
         bind<F, Args...>(std::forward<F>(callback), std::forward<Args>(args)...),
         context_of(options), options.where));

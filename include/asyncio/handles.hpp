@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -47,7 +48,7 @@ class ReadyNode {
   /// Keeps what is to be named if this turns out to be slow.
   virtual void keep_subject(Subject&) {}
 
-  ReadyNode* next = nullptr;
+  ReadyNode* next;  // of the list in which it stands
 
  protected:
   ReadyNode() = default;
@@ -76,16 +77,22 @@ class ReadyList {
     return node;
   }
   /// Takes out what is here now, and nothing that `consume(node)` adds. What is left when that
-  /// throws stays at the front.
+  /// throws goes back to the front.
   template <class Consume>
   void consume(Consume consume) {
-    if (empty()) return;
-    ReadyNode** const end = tail_;
-    for (;;) {
-      ReadyNode& node = pop_front();
-      const bool last = &node.next == end;
+    struct Rest {
+      ~Rest() {
+        if (first) [[unlikely]]
+          list.put_back(*first);
+      }
+      ReadyList& list;
+      ReadyNode* first;
+    } rest{*this, head_};
+    clear();
+    while (rest.first) {
+      ReadyNode& node = *rest.first;
+      rest.first = node.next;
       consume(node);
-      if (last) return;
     }
   }
   /// Moves all of `other` behind what is here; constant time.
@@ -107,6 +114,7 @@ class ReadyList {
     head_ = nullptr;
     tail_ = &head_;
   }
+  void put_back(ReadyNode& first) noexcept;
 
   ReadyNode* head_ = nullptr;
   ReadyNode** tail_ = &head_;
@@ -132,7 +140,12 @@ class HandleNode : public ReadyNode, public Pooled {
     else
       ++references_;
   }
-  [[gnu::always_inline]] void release() noexcept { release_as<HandleNode>(); }
+  [[gnu::always_inline]] void release() noexcept {
+    if (last_reference() || shared_) [[unlikely]]
+      release_last();
+    else
+      --references_;
+  }
 
   void drop() noexcept final {
     discard();
@@ -141,7 +154,7 @@ class HandleNode : public ReadyNode, public Pooled {
 
   /// The callback will not run; it and its arguments are destroyed now. Idempotent.
   void cancel() noexcept;
-  bool cancelled() const noexcept { return cancelled_; }
+  bool cancelled() const noexcept { return flags_ & Is::cancelled; }
   std::string repr() const;
   std::string callback_name() const final;
   void keep_subject(Subject& subject) final;
@@ -149,9 +162,10 @@ class HandleNode : public ReadyNode, public Pooled {
   Ref<ContextState> context;
 
  protected:
-  explicit HandleNode(Scheduler& scheduler) noexcept : scheduler_(scheduler) {}
+  explicit HandleNode(Scheduler& scheduler, Ref<ContextState> context = {}) noexcept
+      : context(std::move(context)), scheduler_(scheduler) {}
   [[gnu::always_inline]] virtual ~HandleNode() {
-    if (noted_) [[unlikely]]
+    if (flags_ & Is::noted) [[unlikely]]
       forget_origin();
   }
   /// What run() does: calls the callback in its context, unless it was cancelled, and consumes the
@@ -159,16 +173,20 @@ class HandleNode : public ReadyNode, public Pooled {
   template <class Node, class Callback>
   static void run_as(Node& node, Callback callback) {
     const struct Entry {
-      ~Entry() { node.HandleNode::template release_as<Node>(); }
+      ~Entry() {
+        if (node.flags_ == Is::running && node.last_reference()) [[likely]]
+          delete &node;
+        else
+          node.leave_queue();
+      }
       Node& node;
     } entry{node};
-    if (node.cancelled_) return;
+    if (node.cancelled()) return;
     const ContextScope scope(node.context);
     const struct Running {
-      explicit Running(Node& node) noexcept : node(node) { node.running_ = true; }
+      explicit Running(Node& node) noexcept : node(node) { node.flags_ |= Is::running; }
       ~Running() {
-        node.running_ = false;
-        if (node.cancelled_) [[unlikely]]
+        if (node.flags_ != Is::running && node.cancelled()) [[unlikely]]
           node.discard();
       }
       Node& node;
@@ -188,37 +206,45 @@ class HandleNode : public ReadyNode, public Pooled {
   friend class Scheduler;
   friend class Notes;
   friend class asyncio::v1::Handle;
-  friend class asyncio::v1::TimerHandle;
 
-  template <class Node>
-  [[gnu::always_inline]] void release_as() noexcept {
-    if (shared_) [[unlikely]] {
-      if (std::atomic_ref(references_).fetch_sub(1, std::memory_order_acq_rel) == 1)
-        delete static_cast<Node*>(this);
-    } else if (--references_ == 0) {
-      delete static_cast<Node*>(this);
-    }
+  bool last_reference() const noexcept { return !shared_ && references_ == 1; }
+  void release_last() noexcept;
+  void leave_queue() noexcept {
+    flags_ &= ~Is::running;
+    release();
   }
   /// Inside a catch clause: SystemExit and KeyboardInterrupt go on, all else is reported.
   void callback_raised();
   void forget_origin() noexcept;
 
   Scheduler& scheduler_;
-  TimePoint when_;  // the deadline
   std::uint32_t references_ = 1;
-  bool cancelled_ = false;
-  bool running_ = false;       // a callback that cancels itself is not destroyed under its feet
-  bool shared_ = false;        // counted from several threads
-  bool is_timer_ : 1 = false;  // made by call_later or call_at
-  bool in_heap_ : 1 = false;   // still waiting for its deadline
-  bool noted_ : 1 = false;     // stands in the scheduler's notes
 
  protected:
-  bool discarded_ : 1 = false;
+  struct Is {
+    static constexpr std::uint16_t cancelled = 1;
+    static constexpr std::uint16_t running = 2;    // if it cancels itself, it is destroyed later
+    static constexpr std::uint16_t discarded = 4;  // the callback is destroyed
+    static constexpr std::uint16_t in_heap = 8;    // a timer that waits for its deadline
+    static constexpr std::uint16_t noted = 16;     // stands in the scheduler's notes
+  };
+  std::uint16_t flags_ = 0;
 
  private:
-  // A byte that is written as a whole need not be read first.
-  [[maybe_unused]] std::uint8_t unused_ : 4 = 0;
+  bool shared_ = false;  // counted from several threads
+};
+
+/// A callback with a deadline.
+class TimerNode : public HandleNode {
+ public:
+  TimePoint when() const noexcept { return when_; }
+
+ protected:
+  TimerNode(Scheduler& scheduler, Ref<ContextState> context, TimePoint when) noexcept
+      : HandleNode(scheduler, std::move(context)), when_(when) {}
+
+ private:
+  const TimePoint when_;
 };
 
 /// A callable with its arguments, which it is called with as lvalues.
@@ -248,23 +274,26 @@ const std::type_info& callable_type() noexcept {
 }
 
 /// A handle's node with its callable in place.
-template <class F>
-class CallbackNode final : public HandleNode {
+template <class F, std::derived_from<HandleNode> Node = HandleNode>
+class CallbackNode final : public Node {
  public:
-  template <class... Args>
-  explicit CallbackNode(Scheduler& scheduler, Args&&... args)
-      : HandleNode(scheduler), callback_(std::forward<Args>(args)...) {}
+  template <class G, class... Args>
+  explicit CallbackNode(G&& callback, Args&&... args)
+      : Node(std::forward<Args>(args)...), callback_(std::forward<G>(callback)) {}
 
   void run() override {
-    run_as(*this, [this] { callback_(); });
+    HandleNode::run_as(*this, [this] { callback_(); });
   }
 
  private:
   friend HandleNode;
-  ~CallbackNode() override { CallbackNode::discard(); }
+  using Is = HandleNode::Is;
+  ~CallbackNode() override {
+    if (!(this->flags_ & Is::discarded)) callback_.~F();
+  }
   void discard() noexcept override {
-    if (discarded_) return;
-    discarded_ = true;
+    if (this->flags_ & Is::discarded) return;
+    this->flags_ |= Is::discarded;
     callback_.~F();
   }
   const std::type_info& callable() const noexcept override { return callable_type<F>(); }
@@ -283,6 +312,11 @@ class Handle {
   /// Stands for no callback: cancel() does nothing, cancelled() is true.
   Handle() noexcept = default;
   explicit Handle(detail::Ref<detail::HandleNode> node) noexcept : node_(std::move(node)) {}
+  Handle(const Handle&) noexcept = default;
+  Handle(Handle&&) noexcept = default;
+  Handle& operator=(const Handle&) noexcept = default;
+  Handle& operator=(Handle&&) noexcept = default;
+  [[gnu::always_inline]] ~Handle() = default;
 
   /// The callback will not run, also when its turn in the running pass was near (rule 11).
   /// It and its arguments are destroyed at once. Harmless when it ran or was cancelled already.
@@ -304,9 +338,12 @@ class Handle {
 /// A callback with a deadline. Python: asyncio.TimerHandle.
 class TimerHandle : public Handle {
  public:
-  using Handle::Handle;
+  TimerHandle() noexcept = default;
+  explicit TimerHandle(detail::Ref<detail::TimerNode> node) noexcept : Handle(std::move(node)) {}
   /// The deadline, in the loop's time.
-  TimePoint when() const noexcept { return node_ ? node_->when_ : TimePoint(); }
+  TimePoint when() const noexcept {
+    return node_ ? static_cast<const detail::TimerNode&>(*node_).when() : TimePoint();
+  }
 };
 
 std::string to_string(const Handle& handle);

@@ -56,8 +56,7 @@ class QueueBase : public LoopBound {
   }
   void item_put() {
     ++size_;
-    ++unfinished_;
-    finished_->clear();
+    if (unfinished_++ == 0) finished_->clear();
     getters_.dismiss_next();
   }
   /// QueueShutDown, QueueEmpty.
@@ -178,6 +177,8 @@ template <bool (QueueBase::*blocked)() const noexcept>
 class QueueTurn : public Turn {
  public:
   using Turn::Turn;
+  QueueTurn(QueueTurn&&) noexcept = default;
+  [[gnu::always_inline]] ~QueueTurn() = default;
 
   bool await_ready() {
     use();

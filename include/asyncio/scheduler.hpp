@@ -117,6 +117,7 @@ class Scheduler {
   /// the timers (rule 9).
   void push_io(ReadyNode& node) noexcept {
     io_ready_.push_back(node);
+    only_callbacks_ = false;
     if (!attended_) [[unlikely]]
       attend();
   }
@@ -124,6 +125,7 @@ class Scheduler {
   /// what they find is worked on before it leaves the processor's cache.
   void push_early(ReadyNode& node) noexcept {
     early_.push_back(node);
+    only_callbacks_ = false;
     if (!attended_) [[unlikely]]
       attend();
   }
@@ -134,35 +136,35 @@ class Scheduler {
     return call_soon(std::forward<F>(callback), capture_context());
   }
   template <class F>
-  Ref<HandleNode> call_soon(F&& callback, Ref<ContextState> context,
-                            const std::source_location& place = {}) {
+  [[gnu::always_inline]] Ref<HandleNode> call_soon(F&& callback, Ref<ContextState> context,
+                                                   std::source_location place = {}) {
     check_usable();
     Ref<HandleNode> node = make_callback(std::forward<F>(callback), std::move(context));
+    Ref<HandleNode> entry = node;  // counted at once: so both are one store
     note_origin(*node, place);
-    node->add_ref();
-    push(*node);
+    push(*entry.detach());
     return node;
   }
   /// Sets a timer. Python: call_at.
   template <class F>
-  Ref<HandleNode> call_at(TimePoint when, F&& callback) {
+  Ref<TimerNode> call_at(TimePoint when, F&& callback) {
     return call_at(when, std::forward<F>(callback), capture_context());
   }
   template <class F>
-  Ref<HandleNode> call_at(TimePoint when, F&& callback, Ref<ContextState> context,
-                          const std::source_location& place = {}) {
+  Ref<TimerNode> call_at(TimePoint when, F&& callback, Ref<ContextState> context,
+                         std::source_location place = {}) {
     check_usable();
-    Ref<HandleNode> node = make_callback(std::forward<F>(callback), std::move(context));
+    Ref<TimerNode> node(adopt_ref,
+                        new CallbackNode<std::decay_t<F>, TimerNode>(
+                            std::forward<F>(callback), *this, std::move(context), when));
     note_origin(*node, place);
-    add_timer(*node, when);
+    add_timer(*node);
     return node;
   }
   template <class F>
   Ref<HandleNode> make_callback(F&& callback, Ref<ContextState> context) {
-    Ref<HandleNode> node(adopt_ref,
-                         new CallbackNode<std::decay_t<F>>(*this, std::forward<F>(callback)));
-    node->context = std::move(context);
-    return node;
+    return {adopt_ref, new CallbackNode<std::decay_t<F>>(std::forward<F>(callback), *this,
+                                                         std::move(context))};
   }
 
   /// The loop's clock; read anew at every call (rule 14).
@@ -197,7 +199,14 @@ class Scheduler {
       ready_.push_back(early_.pop_front());
     ready_.splice_back(io_ready_);
     if (!timers_.empty()) queue_due_timers();
-    ready_.consume([this](ReadyNode& node) { run(node); });
+    only_callbacks_ = !observer_ && timers_.empty() && early_.empty();
+    run_ready();
+  }
+  /// Is the coming pass nothing but callbacks that are queued? Then run_callbacks() makes it.
+  bool only_callbacks() const noexcept { return only_callbacks_ && !ready_.empty(); }
+  void run_callbacks() {
+    ++passes_;
+    run_ready();
   }
   /// A part of a pass: the I/O that is queued now, ahead of all else. What an exception leaves
   /// behind goes to the front.
@@ -215,7 +224,7 @@ class Scheduler {
   void set_debug(bool enabled) noexcept;
   /// In debug mode it is noted where things are made; `place` may be nobody's.
   template <class T>
-  void note_origin(T& object, const std::source_location& place) {
+  void note_origin(T& object, std::source_location place) {
     if (debug_) [[unlikely]]
       add_origin(object, place);
   }
@@ -240,7 +249,6 @@ class Scheduler {
   Links tasks;     // those that are not done, in the order in which they were made
   std::size_t live_tasks = 0;  // those of them that are no daemons
   Links watchers;  // those that keep themselves; see Watcher
-  Pool pool;
 
  protected:
   explicit Scheduler(bool virtual_time) noexcept;
@@ -272,16 +280,22 @@ class Scheduler {
   bool running_ = false;
   bool stopping_ = false;
   bool closing_ = false;
+  /// Neither timers, nor I/O that is queued, nor an observer. Who adds one of them takes it back,
+  /// the next pass that has seen to them finds out anew.
+  bool only_callbacks_ = false;
   LoopObserver* observer_ = nullptr;
 
  private:
   friend class HandleNode;
   static constexpr int most_early = 64;
 
-  void add_timer(HandleNode& node, TimePoint when);
+  void add_timer(TimerNode& node);
   void timer_cancelled(const HandleNode& node) noexcept;
   void sweep_timers();
   void queue_due_timers();
+  void run_ready() {
+    ready_.consume([this](ReadyNode& node) { run(node); });
+  }
   void run(ReadyNode& node) {
     if (!debug_) [[likely]]
       node.run();
@@ -290,8 +304,8 @@ class Scheduler {
   }
   void run_watched(ReadyNode& node);
   void check_guarded() const;
-  void add_origin(FutureBase& future, const std::source_location& place);
-  void add_origin(HandleNode& node, const std::source_location& place);
+  void add_origin(FutureBase& future, std::source_location place);
+  void add_origin(HandleNode& node, std::source_location place);
   static std::int64_t steady_now() noexcept;
 
   ReadyList ready_;

@@ -55,6 +55,7 @@ class Waiter : public Awaited {
     task_ = &task;
   }
   bool waited() const noexcept { return task_ != nullptr; }
+  bool listed() const noexcept { return listed_; }
   /// After it was woken.
   void sleep_again() noexcept { phase_ = Phase::asleep; }
   /// The task goes on: throws if it is to.
@@ -101,7 +102,8 @@ class WaitList {
   }
   /// Harmless for one who is not in the line.
   void remove(Waiter& waiter) noexcept {
-    if (!std::exchange(waiter.listed_, false)) return;
+    if (!waiter.listed_) return;
+    waiter.listed_ = false;
     (waiter.previous_ ? waiter.previous_->next_ : first_) = waiter.next_;
     (waiter.next_ ? waiter.next_->previous_ : last_) = waiter.previous_;
     if (asleep_ == &waiter) asleep_ = waiter.next_;
@@ -199,7 +201,7 @@ class Turn : public Waiter, public SingleUse {
  public:
   explicit Turn(WaitList& line) noexcept : line_(&line) {}
   Turn(Turn&&) noexcept = default;
-  ~Turn() { leave(); }
+  [[gnu::always_inline]] ~Turn() { leave(); }
 
   bool await_ready() {
     use();
@@ -232,7 +234,7 @@ class Turn : public Waiter, public SingleUse {
 
  private:
   void leave() noexcept {
-    if (line_) line_->remove(*this);
+    if (listed()) line_->remove(*this);
   }
 
   Ref<WaitList> line_;
