@@ -25,7 +25,7 @@ class [[nodiscard]] DataAwaiter : public Waiter {
   bool await_ready() const noexcept { return false; }
   template <std::derived_from<Frame> P>
   void await_suspend(std::coroutine_handle<P> frame) {
-    TaskBase& task = *frame.promise().task;
+    TaskBase& task = frame.promise().task();
     reader_.waiter_ = this;
     if (&task.scheduler() == reader_.loop_.get()) [[likely]]
       wait(task);

@@ -32,26 +32,32 @@ std::uint64_t next_task_number() noexcept {
 
 }  // namespace
 
-TaskBase::TaskBase(FutureBase& future, const TaskOptions& options)
-    : future_(future),
+constinit thread_local const Frame* Frame::gone_ = nullptr;
+
+TaskBase::TaskBase(const Frame& outermost, const TaskOptions& options)
+    : coroutine_(outermost.where),
       context_(options.context ? options.context->state() : capture_context()) {
   if (options.daemon) [[unlikely]] {
     daemon_ = true;
     log_destroy_pending_ = false;
   }
+}
+
+void TaskBase::begin(Frame& outermost, const TaskOptions& options) {
   if (options.name.data()) [[unlikely]]
     set_name(options.name);
   else
     number_ = next_task_number();
-  scheduler().note_origin(future_, options.where);
+  scheduler().note_origin(future(), options.where);
+  innermost_ = &outermost;
 }
 
 void TaskBase::set_name(std::string_view name) {
-  future_.extras().name = std::make_unique<std::string>(name);
+  future().extras().name = std::make_unique<std::string>(name);
 }
 
 std::string TaskBase::name() const {
-  const FutureBase::Extras* const extras = future_.extras_if_any();
+  const FutureBase::Extras* const extras = future().extras_if_any();
   return extras && extras->name ? *extras->name : "Task-" + std::to_string(number_);
 }
 
@@ -73,28 +79,28 @@ inline void TaskBase::resume() {
   const CurrentTask current(*this);
   const ContextScope scope(context_);
   started_ = true;
-  stepping_ = true;
-  do innermost_->handle.resume();
-  while (stepping_);
-  if (!innermost_) finish();
+  step_ = Step::running;
+  do innermost_->handle().resume();
+  while (step_ == Step::running);
+  if (step_ == Step::ended) finish();
 }
 
 void TaskBase::start(bool eager) {
   Scheduler& loop = scheduler();
-  future_.add_ref();  // the loop keeps it until it is done
+  future().add_ref();  // the loop keeps it until it is done
   link_before(loop.tasks);
   if (!daemon_) ++loop.live_tasks;
-  if (eager && loop.running()) {
+  if (eager && thread_state.running == &loop) {
     resume();
   } else {
-    future_.add_ref();
+    future().add_ref();
     loop.push(*this);
   }
 }
 
 // The step of an entry in the ready queue: the first one, or the one after a wait.
 void TaskBase::run() {
-  const Ref<FutureBase> entry(adopt_ref, &future_);
+  const Ref<FutureBase> entry(adopt_ref, &future());
   if (must_cancel_) [[unlikely]]
     cancel_step();
   else if (waiter_ && waiter_->wait_again())
@@ -112,15 +118,15 @@ void TaskBase::cancel_step() {
   // A CancelledError that is coming anyway is not replaced (rule 54).
   if (waiter_ && waiter_->ended_by_cancelled_error()) return;
   if (waiter_) waiter_->mark_retrieved();
-  throw_next(future_.make_cancelled_error());
+  throw_next(future().make_cancelled_error());
 }
 
 void TaskBase::report_nested_step() {
   scheduler().report(
-      {.message = "Exception in callback " + future_.repr(),
+      {.message = "Exception in callback " + future().repr(),
        .exception = std::make_exception_ptr(RuntimeError(
-           "Cannot enter into task " + future_.repr() + " while another task " +
-           scheduler().current_task->future_.repr() + " is being executed.")),
+           "Cannot enter into task " + future().repr() + " while another task " +
+           scheduler().current_task->future().repr() + " is being executed.")),
        .task = this});
 }
 
@@ -129,26 +135,27 @@ void TaskBase::end_unstarted() {
   const CurrentTask current(*this);
   const ContextScope scope(context_);
   started_ = true;
-  innermost_ = nullptr;
   destroy_frame();
   fail(take_next_throw());
 }
 
 void TaskBase::finish() {
-  if (std::exception_ptr error = take_error()) {
+  if (std::exception_ptr error = take_next_throw()) {
     destroy_frame();
     fail(std::move(error));
-  } else if (std::exchange(must_cancel_, false) && !put_off_) {
+  } else if (must_cancel_ && !put_off_) {
+    must_cancel_ = false;
     destroy_frame();  // rule 56: the value is discarded
     end();
-    future_.set_cancelled(future_.cancel_message());
+    future().set_cancelled(future().cancel_message());
   } else {
     end();
     try {
       take_value();
     } catch (...) {  // moving the value threw
-      if (future_.done()) throw;
-      future_.set_exception(std::current_exception());
+      if (innermost_) destroy_frame();
+      if (future().done()) throw;
+      future().set_exception(std::current_exception());
     }
   }
 }
@@ -157,11 +164,11 @@ void TaskBase::finish() {
 void TaskBase::fail(std::exception_ptr error) {
   end();
   if (is_cancelled_error(error)) {
-    future_.keep_cancelled_error(std::move(error));
-    future_.set_cancelled(nullptr);
+    future().keep_cancelled_error(std::move(error));
+    future().set_cancelled(nullptr);
     return;
   }
-  future_.set_exception(error);
+  future().set_exception(error);
   if (is_base_exit(error)) std::rethrow_exception(std::move(error));
 }
 
@@ -169,11 +176,11 @@ void TaskBase::fail(std::exception_ptr error) {
 void TaskBase::end() noexcept {
   unlink();
   if (!daemon_) --scheduler().live_tasks;
-  future_.release();
+  future().release();
 }
 
 void TaskBase::abandon() noexcept {
-  const Ref<FutureBase> keep(&future_);
+  const Ref<FutureBase> keep(&future());
   if (log_destroy_pending_) {
     scheduler().report_from_destructor(
         {.message = "Task was destroyed but it is pending!", .task = this});
@@ -187,16 +194,16 @@ void TaskBase::abandon() noexcept {
     frame->destroy_ahead();
     frame = caller;
   }
-  destroy_frame();
+  frame->destroy();
   // They will not be called, and may hold the task itself.
-  future_.remove_callbacks([](ReadyNode&) { return true; });
+  future().remove_callbacks([](ReadyNode&) { return true; });
 }
 
 bool TaskBase::request_cancel(const std::string* message) {
-  future_.mark_retrieved();
-  if (future_.done()) return false;
+  future().mark_retrieved();
+  if (future().done()) return false;
   if (in_cancel_) throw RuntimeError("maximum recursion depth exceeded: tasks wait for each other");
-  ++cancel_requests_;
+  ++future().extras().cancel_requests;
   if (waiter_) {
     in_cancel_ = true;
     const struct End {
@@ -207,41 +214,41 @@ bool TaskBase::request_cancel(const std::string* message) {
   }
   must_cancel_ = true;
   put_off_ = false;
-  future_.set_cancel_message(message);
+  future().set_cancel_message(message);
   return true;
 }
 
 int TaskBase::uncancel() noexcept {
-  if (cancel_requests_ > 0) --cancel_requests_;
-  if (cancel_requests_ == 0) must_cancel_ = false;
-  return cancel_requests_;
+  const int left = cancelling() > 0 ? --future().extras().cancel_requests : 0;
+  if (left == 0) must_cancel_ = false;
+  return left;
 }
 
-void TaskBase::wait_for(FutureBase& future) {
-  stepping_ = false;
-  if (&future.scheduler() != &scheduler()) {
-    refuse(future);
-  } else if (&future == &future_) {
+void TaskBase::wait_for(FutureBase& awaited) {
+  step_ = Step::suspended;
+  if (&awaited.scheduler() != &scheduler()) {
+    refuse(awaited);
+  } else if (&awaited == &future()) {
     schedule_throw(std::make_exception_ptr(
-        RuntimeError("Task cannot await on itself: " + future_.repr())));
+        RuntimeError("Task cannot await on itself: " + awaited.repr())));
   } else {
-    future_.add_ref();
-    future.add_callback(*this, false);
-    waiter_ = &future;
-    if (must_cancel_ && future.cancel(future_.cancel_message())) must_cancel_ = false;
+    future().add_ref();
+    awaited.add_callback(*this, false);
+    waiter_ = &awaited;
+    if (must_cancel_ && awaited.cancel(future().cancel_message())) must_cancel_ = false;
   }
 }
 
 // The loop keeps the task while it stands in the line.
 void TaskBase::wait_for(Waiter& place) {
-  stepping_ = false;
+  step_ = Step::suspended;
   waiter_ = &place;
-  if (must_cancel_ && place.cancel(future_.cancel_message())) must_cancel_ = false;
+  if (must_cancel_ && place.cancel(future().cancel_message())) must_cancel_ = false;
 }
 
 void TaskBase::refuse(Awaited& foreign) {
   schedule_throw(std::make_exception_ptr(
-      RuntimeError("Task " + future_.repr() + " got Future " + foreign.repr() +
+      RuntimeError("Task " + future().repr() + " got Future " + foreign.repr() +
                    " attached to a different loop")));
 }
 
@@ -251,23 +258,24 @@ void TaskBase::schedule_throw(std::exception_ptr error) {
 }
 
 std::exception_ptr TaskBase::take_next_throw() noexcept {
+  if (!throws_next_) return nullptr;
   throws_next_ = false;
-  return std::move(future_.extras().next_throw);
+  return std::move(future().extras().next_throw);
 }
 
 void TaskBase::put_off_cancel(const std::string* message) {
   if (throws_next_)
     (void)take_next_throw();  // the CancelledError; its message is still known
-  else if (cancel_requests_ == 0)
+  else if (cancelling() == 0)
     return;  // the request was taken back
   else
-    future_.set_cancel_message(message);
+    future().set_cancel_message(message);
   cancel_at_next_await();
 }
 
 // -- introspection
 
-void TaskBase::keep_subject(Subject& subject) { subject.future = Ref<FutureBase>(&future_); }
+void TaskBase::keep_subject(Subject& subject) { subject.future = Ref<FutureBase>(&future()); }
 
 std::vector<std::source_location> TaskBase::stack() const {
   std::vector<std::source_location> places;

@@ -28,19 +28,10 @@ class Coroutine;
 namespace detail {
 
 class TaskBase;
-class Frame;
 
-/// The part of FrameOwner that does not depend on T.
-class FrameSlot {
- protected:
-  friend class Frame;
-  constexpr FrameSlot() noexcept = default;
-  explicit FrameSlot(Frame* frame) noexcept : frame_(frame) {}
-  ~FrameSlot() = default;
-  Frame* frame_ = nullptr;
-};
-
-/// A link in a task's chain of frames: the part of every promise that does not depend on T.
+/// A link in a task's chain of frames: the part of every promise that does not depend on T. There is
+/// one for each call that waits, so it is small: what only the innermost frame needs, such as the
+/// exception that leaves it, is the task's.
 class Frame {
  public:
   static void* operator new(std::size_t size) { return allocate(size); }
@@ -70,38 +61,65 @@ class Frame {
 #endif
     return pass_awaitable(static_cast<A&&>(awaitable));
   }
-  void unhandled_exception() noexcept { error = std::current_exception(); }
+  /// What the body threw: its caller throws it on, or it is the task's end.
+  void unhandled_exception() noexcept;
 
-  /// Makes this frame, not started yet, the innermost one of the task that runs `caller`, where
-  /// `owner` is.
-  void enter(Frame& caller, FrameSlot& owner) noexcept;
+  /// Makes this frame, not started yet, the innermost one of the running task, for `caller`.
+  void enter(Frame& caller) noexcept;
   /// The frame is finished: its caller goes on, or the task is at its end.
   void leave() noexcept;
+  /// Destroys the coroutine with all that it owns, and the frames it awaits with it.
+  void destroy() noexcept { handle().destroy(); }
   /// Destroys the suspended innermost frame of an abandoned task, ahead of the caller that owns it:
-  /// a caller that destroyed it would need native stack for every level.
+  /// a caller that destroyed it would need native stack for every level. The caller, next to be
+  /// destroyed, begins with what it awaits.
   void destroy_ahead() noexcept {
-    owner_->frame_ = nullptr;
-    handle.destroy();
+    gone_ = this;
+    destroy();
+  }
+  /// Asked by its owner: is it destroyed already?
+  static bool gone(const Frame* frame) noexcept {
+    if (frame != gone_) [[likely]]
+      return false;
+    gone_ = nullptr;
+    return true;
   }
 
-  std::coroutine_handle<> handle;
-  Frame* caller = nullptr;   // the frame that awaits this one; null for a task's outermost
-  TaskBase* task = nullptr;  // the task in which it runs
-  std::exception_ptr error;
+  /// The frame is where every promise begins, and a promise has its place in the coroutine.
+  std::coroutine_handle<> handle() noexcept {
+    return std::coroutine_handle<Frame>::from_promise(*this);
+  }
+  /// The one that runs. A frame is asked for it only while it is awaited, or awaits.
+  static TaskBase& task() noexcept;
+
+  Frame* caller = nullptr;     // the frame that awaits this one; null for a task's outermost
   std::source_location where;  // the co_await it has come to; at first, the coroutine itself
 
  protected:
   Frame() noexcept {}  // not defaulted: g++ 12 would zero the whole promise first
   ~Frame() = default;
+  /// Nobody is going to ask.
+  static void forget_gone() noexcept { gone_ = nullptr; }
 
  private:
-  FrameSlot* owner_;  // set by enter()
+#if defined(__GNUC__) && !defined(_WIN32)
+  [[gnu::tls_model("initial-exec")]]
+#endif
+  static constinit thread_local const Frame* gone_;
 };
+
+/// Are the promises with a T where Frame::handle() expects them?
+template <class T>
+inline constexpr bool has_plain_alignment = alignof(T) <= 2 * sizeof(void*);
 
 template <class T>
 class Promise final : public Frame {
  public:
-  Promise() noexcept { handle = std::coroutine_handle<Promise>::from_promise(*this); }
+  static_assert(has_plain_alignment<T>,
+                "asyncio: g++ 12 misplaces what is aligned beyond 16 bytes in a coroutine; return a "
+                "std::unique_ptr of it");
+
+  Promise() noexcept {}
   Coroutine<T> get_return_object() noexcept;
 
   template <class U = T>
@@ -109,11 +127,8 @@ class Promise final : public Frame {
   void return_value(U&& value) {
     result_.emplace(std::forward<U>(value));
   }
-  /// The coroutine has ended; throws what it threw.
-  T take_result() {
-    if (error) std::rethrow_exception(std::move(error));
-    return std::move(*result_);
-  }
+  /// The coroutine has returned.
+  T take_result() { return std::move(*result_); }
 
  private:
   std::optional<T> result_;
@@ -122,22 +137,20 @@ class Promise final : public Frame {
 template <>
 class Promise<void> final : public Frame {
  public:
-  Promise() noexcept { handle = std::coroutine_handle<Promise>::from_promise(*this); }
+  Promise() noexcept {}
   Coroutine<void> get_return_object() noexcept;
 
   void return_void() const noexcept {}
-  void take_result() {
-    if (error) std::rethrow_exception(std::move(error));
-  }
+  void take_result() const noexcept {}
 };
 
 /// Owns a frame that was never started, is suspended, or has ended.
 template <class T>
-class FrameOwner : public FrameSlot {
+class FrameOwner {
  public:
   constexpr FrameOwner() noexcept = default;
-  explicit FrameOwner(Promise<T>& promise) noexcept : FrameSlot(&promise) {}
-  FrameOwner(FrameOwner&& other) noexcept : FrameSlot(std::exchange(other.frame_, nullptr)) {}
+  explicit FrameOwner(Promise<T>& promise) noexcept : frame_(&promise) {}
+  FrameOwner(FrameOwner&& other) noexcept : frame_(other.release()) {}
   FrameOwner& operator=(FrameOwner&& other) noexcept {
     FrameOwner taken(std::move(other));
     std::swap(frame_, taken.frame_);
@@ -145,13 +158,17 @@ class FrameOwner : public FrameSlot {
   }
   ~FrameOwner() { reset(); }
 
-  /// Destroys the frame with all that it owns, and the frames it awaits with it.
   void reset() noexcept {
-    if (Frame* const frame = std::exchange(frame_, nullptr)) frame->handle.destroy();
+    Promise<T>* const frame = release();
+    if (frame && !Frame::gone(frame)) frame->destroy();
   }
-  Promise<T>* operator->() const noexcept { return static_cast<Promise<T>*>(frame_); }
-  Promise<T>& operator*() const noexcept { return static_cast<Promise<T>&>(*frame_); }
+  Promise<T>* release() noexcept { return std::exchange(frame_, nullptr); }
+  Promise<T>* operator->() const noexcept { return frame_; }
+  Promise<T>& operator*() const noexcept { return *frame_; }
   explicit operator bool() const noexcept { return frame_ != nullptr; }
+
+ private:
+  Promise<T>* frame_ = nullptr;
 };
 
 template <class T>
@@ -163,9 +180,9 @@ class CoroutineAwaiter {
   bool await_ready() const noexcept { return false; }
   template <std::derived_from<Frame> P>
   void await_suspend(std::coroutine_handle<P> caller) noexcept {
-    frame_->enter(caller.promise(), frame_);
+    frame_->enter(caller.promise());
   }
-  T await_resume() { return frame_->take_result(); }
+  T await_resume();
 
  private:
   FrameOwner<T> frame_;

@@ -157,9 +157,9 @@ class FutureBase : public Awaited, public Pooled {
   std::exception_ptr exception();
   /// The same of a failed one, without a mark.
   const std::exception_ptr& peek_exception() const noexcept { return extras_->exception; }
-  /// Returns if there is a value; throws what result() throws otherwise (rules 24, 32, 35).
-  void check_result() {
-    // Thrown from here: every frame between the throw and the coroutine costs 0.1 us.
+  /// Returns if there is a value; throws what result() throws otherwise (rules 24, 32, 35). Thrown
+  /// from the coroutine itself: every function in between costs 0.2 us.
+  [[gnu::always_inline]] void check_result() {
     if (state_ != State::finished || has_exception()) [[unlikely]]
       std::rethrow_exception(error_to_throw());
     log_exception_ = false;
@@ -196,8 +196,9 @@ class FutureBase : public Awaited, public Pooled {
   struct Extras : Pooled {
     std::exception_ptr exception;  // of a failed one; of a cancelled one: the original
     std::unique_ptr<std::string> cancel_message;
-    std::exception_ptr next_throw;      // of a task: what its next step begins with
+    std::exception_ptr next_throw;      // of a task: what its coroutine throws when it goes on
     std::unique_ptr<std::string> name;  // of a task that was given one
+    int cancel_requests = 0;            // of a task
   };
   Extras& extras() { return extras_ ? *extras_ : make_extras(); }
   const Extras* extras_if_any() const noexcept { return extras_.get(); }
@@ -249,6 +250,29 @@ class NoResult {
   inline static std::monostate result_;
 };
 
+/// In the place of an optional result that is aligned beyond the other members.
+template <class T>
+class AlignedResult {
+ public:
+  template <class... Args>
+  void emplace(Args&&... args) {
+    result_ = std::make_unique<T>(std::forward<Args>(args)...);
+  }
+  T& operator*() const noexcept { return *result_; }
+
+ private:
+  std::unique_ptr<T> result_;
+};
+
+template <class T>
+struct ResultStorage {
+  using type = std::conditional_t<(alignof(T) > alignof(void*)), AlignedResult<T>, std::optional<T>>;
+};
+template <>
+struct ResultStorage<void> {
+  using type = NoResult;
+};
+
 template <class T>
 class FutureState : public FutureBase {
  public:
@@ -269,7 +293,7 @@ class FutureState : public FutureBase {
 
  private:
   std::string result_repr() const override { return repr_value(*value_, true); }
-  [[no_unique_address]] std::conditional_t<std::is_void_v<T>, NoResult, std::optional<T>> value_;
+  [[no_unique_address]] typename ResultStorage<T>::type value_;
 };
 
 /// Can a T be copied? A container of things that cannot be claims that it can, until one tries.

@@ -57,11 +57,14 @@ class Generator;
 
 namespace detail {
 
+class GeneratorState;
+
 /// The part of a generator's promise that does not depend on T.
 class GeneratorFrame : public Frame {
  public:
   void return_void() const noexcept {}
 
+  GeneratorState* owner = nullptr;
   std::exception_ptr thrown;  // to be thrown at the co_yield where it is suspended
   bool started = false;
   bool running = false;  // somebody awaits it: the body runs, or is suspended in an await
@@ -69,7 +72,7 @@ class GeneratorFrame : public Frame {
 
  protected:
   GeneratorFrame() noexcept {}  // as Frame's
-  ~GeneratorFrame() = default;
+  ~GeneratorFrame();
 };
 
 /// Suspends a generator at a co_yield. `Held` is a reference to the operand, which stays where it
@@ -98,9 +101,7 @@ class GeneratorYield {
 template <class T>
 class GeneratorPromise final : public GeneratorFrame {
  public:
-  GeneratorPromise() noexcept {
-    handle = std::coroutine_handle<GeneratorPromise>::from_promise(*this);
-  }
+  GeneratorPromise() noexcept {}
   Generator<T> get_return_object();
 
   /// co_yield of a value: moved from if it is an rvalue, else copied or converted.
@@ -130,9 +131,9 @@ class GeneratorPromise final : public GeneratorFrame {
 
 /// What a Generator shares with its awaitables. It owns the frame, until the body has ended or the
 /// task that runs it is abandoned; so an awaitable may outlive the Generator, and both the frame.
-class GeneratorState final : public FrameSlot, public Pooled {
+class GeneratorState final : public Pooled {
  public:
-  explicit GeneratorState(GeneratorFrame& frame) noexcept : FrameSlot(&frame) {}
+  explicit GeneratorState(GeneratorFrame& frame) noexcept : frame_(&frame) { frame.owner = this; }
   GeneratorState(const GeneratorState&) = delete;
   GeneratorState& operator=(const GeneratorState&) = delete;
 
@@ -144,35 +145,42 @@ class GeneratorState final : public FrameSlot, public Pooled {
   }
 
   /// Null when the generator is finished.
-  GeneratorFrame* frame() const noexcept { return static_cast<GeneratorFrame*>(frame_); }
+  GeneratorFrame* frame() const noexcept { return frame_; }
   /// Runs the body, in the task of the caller, to its next co_yield or its end.
   void run(Frame& caller) noexcept {
     frame()->started = true;
     frame()->running = true;
-    frame()->enter(caller, *this);
+    frame()->enter(caller);
   }
   /// Was it run, and has yielded?
   bool has_yielded() noexcept {
-    return frame() && std::exchange(frame()->running, false) && !frame()->handle.done();
+    return frame() && std::exchange(frame()->running, false) && !frame()->handle().done();
   }
   /// If it was run to its end: destroys the frame and returns what the body threw.
   std::exception_ptr end() noexcept {
     std::exception_ptr error;
-    if (frame() && frame()->handle.done()) {
-      error = std::move(frame()->error);
+    if (frame() && frame()->handle().done()) {
+      error = Frame::task().take_next_throw();
       destroy_frame();
     }
     return error;
   }
   void destroy_frame() noexcept {
-    if (Frame* const frame = std::exchange(frame_, nullptr)) frame->handle.destroy();
+    if (GeneratorFrame* const frame = std::exchange(frame_, nullptr)) frame->destroy();
   }
 
  private:
+  friend GeneratorFrame;
   ~GeneratorState() = default;
 
+  GeneratorFrame* frame_;
   unsigned references_ = 0;
 };
+
+inline GeneratorFrame::~GeneratorFrame() {
+  if (owner) owner->frame_ = nullptr;
+  forget_gone();  // the owner knows
+}
 
 /// What the awaitables of a generator have in common. They are used up by awaiting (rule 50).
 class GeneratorAwaiter {

@@ -154,7 +154,7 @@ class [[nodiscard("wait() does nothing until it is awaited")]] EventWait : publi
     use();
     return static_cast<EventState&>(line().owner()).is_set();
   }
-  bool await_resume() {
+  [[gnu::always_inline]] bool await_resume() {
     if (waited()) finish();
     return true;
   }

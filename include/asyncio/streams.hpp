@@ -438,21 +438,23 @@ class ClientCallOf final : public ClientCall {
   /// dropped before the failure was reported.
   class Awaiter {
    public:
-    explicit Awaiter(ClientCallOf& call) noexcept : call_(call) {}
+    explicit Awaiter(ClientCallOf& call) noexcept : call_(call), frame_(std::move(call.frame_)) {}
     bool await_ready() const noexcept { return false; }
     template <std::derived_from<Frame> P>
     void await_suspend(std::coroutine_handle<P> caller) const noexcept {
       caller.promise().where = {};
-      call_.frame_->enter(caller.promise(), call_.frame_);
+      frame_->enter(caller.promise());
     }
-    void await_resume() const {
-      static_cast<void>(call_.frame_->take_result());
+    void await_resume() {
+      call_.frame_ = std::move(frame_);
+      Frame::task().resumed();
       call_.frame_.reset();
       call_.drop_ends();
     }
 
    private:
     ClientCallOf& call_;
+    FrameOwner<T> frame_;
   };
 
   FrameOwner<T> frame_;

@@ -30,7 +30,7 @@ class SleepBase {
   bool await_ready() const noexcept { return false; }
   template <std::derived_from<Frame> P>
   void await_suspend(std::coroutine_handle<P> frame) {
-    task_ = frame.promise().task;
+    task_ = &frame.promise().task();
     if (delay_ <= Duration())
       task_->yield();
     else
@@ -43,7 +43,7 @@ class SleepBase {
   ~SleepBase() {
     if (timer_) timer_->cancel();
   }
-  void resumed() {
+  [[gnu::always_inline]] void resumed() {
     if (timer_) timer_->cancel();
     task_->resumed();
     if (future_) future_->check_result();
@@ -69,7 +69,7 @@ class [[nodiscard("sleep does nothing until it is awaited")]] Sleep : public det
   explicit Sleep(Duration delay, Value&&... value)
       : SleepBase(delay), value_(std::in_place, std::forward<Value>(value)...) {}
 
-  T await_resume() {
+  [[gnu::always_inline]] T await_resume() {
     resumed();
     if constexpr (!std::is_void_v<T>) return std::move(*value_);
   }

@@ -143,7 +143,7 @@ class [[nodiscard("the operation does not begin before it is awaited")]] Operati
   void await_suspend(std::coroutine_handle<P> frame) {
     if (!starter_) throw RuntimeError("cannot reuse already awaited operation");
     const auto starter = std::move(starter_);
-    task_ = frame.promise().task;
+    task_ = &frame.promise().task();
     state_ = detail::Ref<State>(detail::adopt_ref, new State(task_->scheduler()));
     if (!task_->must_cancel()) {
       [[maybe_unused]] const std::source_location& where = frame.promise().where;

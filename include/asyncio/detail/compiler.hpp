@@ -23,6 +23,7 @@
 // do not carry the line: it would refuse their natural use. cmake/coroutine_lint.py finds those.
 #pragma once
 
+#include <bit>
 #include <coroutine>
 #include <source_location>
 #include <type_traits>
@@ -126,7 +127,7 @@ consteval bool require_inline_options() {
 [[noreturn]] void report_miscompiled_coroutine(const char* file, unsigned line) noexcept;
 
 /// What a promise returns from `initial_suspend`: it always suspends, so the coroutine is lazy. It
-/// leaves in the promise's member `where` which coroutine this is.
+/// leaves in the promise's member `where`, a source_location, which coroutine this is.
 ///
 ///   auto initial_suspend() noexcept { return detail::InitialSuspend(*this); }
 ///
@@ -134,33 +135,33 @@ consteval bool require_inline_options() {
 /// condition and declares nothing, `if (co_await x()) ...`. `from_promise` and `promise()` then
 /// miss frame and promise by that distance, and the first resumption runs wild. This awaiter sees
 /// it in time: the handle given to the first `await_suspend` carries the frame's true address, and
-/// the promise that made the awaiter knows its own. Both belong to one coroutine, so neither
-/// allocators nor coroutines created meanwhile disturb the comparison. The report comes when the
-/// coroutine is called, before anybody can resume it, whether or not the condition would have been
-/// reached.
+/// until then the promise keeps its own, in `where`, for an awaiter with a member would take room in
+/// every frame. Both belong to one coroutine, so neither allocators nor coroutines created meanwhile
+/// disturb the comparison. The report comes when the coroutine is called, before anybody can resume
+/// it, whether or not the condition would have been reached.
 template <class Promise>
 class InitialSuspend {
  public:
-  explicit InitialSuspend(Promise& promise) noexcept : promise_(&promise) {}
+  explicit InitialSuspend([[maybe_unused]] Promise& promise) noexcept {
+#if ASYNCIO_COROUTINES_BITE
+    promise.where = std::bit_cast<std::source_location>(&promise);
+#endif
+  }
 
   bool await_ready() const noexcept { return false; }
   /// `Promise` may be a base class of the coroutine's promise type `P`.
   template <class P>
   void await_suspend(std::coroutine_handle<P> frame,
                      std::source_location where = std::source_location::current()) noexcept {
+    Promise& promise = frame.promise();
 #if ASYNCIO_COROUTINES_BITE
-    if (static_cast<Promise*>(&frame.promise()) != promise_) [[unlikely]] {
+    if (std::bit_cast<Promise*>(promise.where) != &promise) [[unlikely]] {
       report_miscompiled_coroutine(where.file_name(), where.line());
     }
-#else
-    (void)frame;
 #endif
-    promise_->where = where;
+    promise.where = where;
   }
   void await_resume() const noexcept {}
-
- private:
-  Promise* promise_;
 };
 
 /// Stands for an object that is its own awaiter, of which g++ 12 would await a copy if
@@ -175,7 +176,7 @@ class InPlace {
   decltype(auto) await_suspend(std::coroutine_handle<P> frame) {
     return awaiter_.await_suspend(frame);
   }
-  decltype(auto) await_resume() { return awaiter_.await_resume(); }
+  [[gnu::always_inline]] decltype(auto) await_resume() { return awaiter_.await_resume(); }
 
  private:
   Awaiter& awaiter_;

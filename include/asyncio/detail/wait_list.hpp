@@ -59,7 +59,7 @@ class Waiter : public Awaited {
   /// After it was woken.
   void sleep_again() noexcept { phase_ = Phase::asleep; }
   /// The task goes on: throws if it is to.
-  void resumed() const { task_->resumed(); }
+  [[gnu::always_inline]] void resumed() const { task_->resumed(); }
 
  private:
   friend class WaitList;
@@ -209,16 +209,16 @@ class Turn : public Waiter, public SingleUse {
   }
   template <std::derived_from<Frame> P>
   void await_suspend(std::coroutine_handle<P> frame) {
-    TaskBase& task = *frame.promise().task;
+    TaskBase& task = frame.promise().task();
     line_->owner().bind(task.scheduler());
     line_->push_back(*this);
     wait(task);
   }
-  void await_resume() { finish(); }
+  [[gnu::always_inline]] void await_resume() { finish(); }
 
   /// After the wait: leaves the line; throws CancelledError if the task was cancelled, woken or
   /// not.
-  void finish() {
+  [[gnu::always_inline]] void finish() {
     leave();
     resumed();
   }
