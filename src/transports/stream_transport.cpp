@@ -80,6 +80,7 @@ void StreamTransport::read() {
 
 void StreamTransport::read_data() {
   const std::span<char> memory = loop_->read_buffer();
+  prefetch(plain_);
   boost::system::error_code error;
   const std::size_t size = socket_->receive(asio::buffer(memory.data(), memory.size()), 0, error);
   if (error) return read_failed(error);
@@ -90,12 +91,11 @@ void StreamTransport::read_data() {
 }
 
 void StreamTransport::read_into_protocol() {
+  prefetch(buffered_);
   boost::system::error_code error;
-  if (early_ && !(data_is_likely() && socket_->available(error) != 0)) {
-    // No buffer is asked for in vain. The end counts as something, too.
-    char next;
-    socket_->receive(asio::buffer(&next, 1), asio::socket_base::message_peek, error);
-    if (would_block(error)) return read_failed(error);
+  if (early_) {  // no buffer is asked for in vain
+    socket_->wait(asio::socket_base::wait_read, error);
+    if (error) return read_failed(error);
   }
   BufferedProtocol* const protocol = buffered_;  // it may be replaced by its own call
   MutableBytes memory;

@@ -39,9 +39,9 @@ struct StreamKind {
   static constexpr const char* name = "StreamTransport";
 };
 
-class StreamTransport final : public SocketTransport<StreamKind>,
-                              public FlowControlled,
-                              public LowerTransport {
+class StreamTransport final : public FlowControlled,
+                              public LowerTransport,
+                              public SocketTransport<StreamKind> {
  public:
   StreamTransport(LoopCore& core, Socket socket, std::shared_ptr<BaseProtocol> protocol,
                   Address peer);
@@ -97,10 +97,10 @@ class StreamTransport final : public SocketTransport<StreamKind>,
   BufferedProtocol* buffered_ = nullptr;  // or of these
   Future<void> sendfile_{nullptr};  // what sendfile waits for; null: no file is being sent
   bool resumes_after_sendfile_ = false;
+  bool eof_ = false;  // write_eof was called
   std::shared_ptr<ServerState> server_;
   StreamTransport* previous_client_ = nullptr;
   StreamTransport* next_client_ = nullptr;
-  bool eof_ = false;  // write_eof was called
 };
 
 }  // namespace asyncio::inline v1::detail
