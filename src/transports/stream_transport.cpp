@@ -58,49 +58,47 @@ void StreamTransport::start(Ref<FutureState<void>> waiter, std::shared_ptr<Serve
 }
 
 void StreamTransport::set_protocol(std::shared_ptr<BaseProtocol> protocol) {
-  auto* const plain = dynamic_cast<Protocol*>(protocol.get());
-  auto* const buffered = plain ? nullptr : dynamic_cast<BufferedProtocol*>(protocol.get());
-  if (!plain && !buffered) {
+  const bool buffered = dynamic_cast<BufferedProtocol*>(protocol.get()) != nullptr;
+  if (!buffered && !dynamic_cast<Protocol*>(protocol.get())) {
     throw TypeError(std::string("a Protocol or BufferedProtocol was expected, got ") +
                     name_of(protocol.get()));
   }
-  if (!change_protocol(std::static_pointer_cast<StreamProtocol>(std::move(protocol)))) return;
-  plain_ = plain;
-  buffered_ = buffered;
+  if (change_protocol(std::static_pointer_cast<StreamProtocol>(std::move(protocol))))
+    buffered_ = buffered;
 }
 
 // -- reading
 
+// The protocol may be replaced by its own call, which it outlives.
+
 void StreamTransport::read() {
-  if (plain_)
-    read_data();
+  prefetch(protocol_.get());
+  if (buffered_)
+    read_into(static_cast<BufferedProtocol&>(*protocol_));
   else
-    read_into_protocol();
+    read_for(static_cast<Protocol&>(*protocol_));
 }
 
-void StreamTransport::read_data() {
+void StreamTransport::read_for(Protocol& protocol) {
   const std::span<char> memory = loop_->read_buffer();
-  prefetch(plain_);
   boost::system::error_code error;
   const std::size_t size = socket_->receive(asio::buffer(memory.data(), memory.size()), 0, error);
   if (error) return read_failed(error);
   read_came();
-  if (const auto thrown = caught([&] { plain_->data_received(BytesView(memory.data(), size)); }))
+  if (const auto thrown = caught([&] { protocol.data_received(BytesView(memory.data(), size)); }))
     return fatal_error(thrown, "Fatal error: protocol.data_received() call failed.");
   read_again();
 }
 
-void StreamTransport::read_into_protocol() {
-  prefetch(buffered_);
+void StreamTransport::read_into(BufferedProtocol& protocol) {
   boost::system::error_code error;
   if (early_) {  // no buffer is asked for in vain
     socket_->wait(asio::socket_base::wait_read, error);
     if (error) return read_failed(error);
   }
-  BufferedProtocol* const protocol = buffered_;  // it may be replaced by its own call
   MutableBytes memory;
   if (const auto thrown = caught([&] {
-        memory = protocol->get_buffer(-1);
+        memory = protocol.get_buffer(-1);
         if (memory.empty()) throw RuntimeError("get_buffer() returned an empty buffer");
       })) {
     return fatal_error(thrown, "Fatal error: protocol.get_buffer() call failed.");
@@ -108,7 +106,7 @@ void StreamTransport::read_into_protocol() {
   const std::size_t size = socket_->receive(asio::buffer(memory.data(), memory.size()), 0, error);
   if (error) return read_failed(error);
   read_came();
-  if (const auto thrown = caught([&] { protocol->buffer_updated(size); }))
+  if (const auto thrown = caught([&] { protocol.buffer_updated(size); }))
     return fatal_error(thrown, "Fatal error: protocol.buffer_updated() call failed.");
   read_again();
 }
@@ -259,8 +257,6 @@ void StreamTransport::losing(const std::exception_ptr& error) { fail_sendfile(er
 
 /// The server is told last.
 void StreamTransport::released() noexcept {
-  plain_ = nullptr;
-  buffered_ = nullptr;
   if (const std::shared_ptr<ServerState> server = std::move(server_)) server->detach(*this);
 }
 

@@ -80,8 +80,8 @@ class StreamTransport final : public FlowControlled,
   friend class ServerState;  // links its clients
 
   void read() override;
-  void read_data();
-  void read_into_protocol();
+  void read_for(Protocol& protocol);
+  void read_into(BufferedProtocol& protocol);
   void read_failed(const boost::system::error_code& error);
   void on_eof();
 
@@ -93,9 +93,8 @@ class StreamTransport final : public FlowControlled,
   void losing(const std::exception_ptr& error) override;
   void released() noexcept override;
 
-  Protocol* plain_ = nullptr;             // protocol_, if it is one of these
-  BufferedProtocol* buffered_ = nullptr;  // or of these
   Future<void> sendfile_{nullptr};  // what sendfile waits for; null: no file is being sent
+  bool buffered_ = false;  // the protocol is a BufferedProtocol, otherwise a Protocol
   bool resumes_after_sendfile_ = false;
   bool eof_ = false;  // write_eof was called
   std::shared_ptr<ServerState> server_;
