@@ -29,8 +29,8 @@ class SelfHolding : public std::enable_shared_from_this<T> {
   }
 
  private:
-  std::uint32_t references_ = 0;
   std::shared_ptr<T> self_;
+  std::uint32_t references_ = 0;
 };
 
 }  // namespace asyncio::inline v1::detail

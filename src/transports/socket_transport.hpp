@@ -23,6 +23,7 @@
 #include "../loop_core.hpp"
 #include "../notes.hpp"
 #include "self_holding.hpp"
+#include "socket_names.hpp"
 #include "transport_support.hpp"
 
 namespace asyncio::inline v1::detail {
@@ -40,12 +41,16 @@ inline constexpr int send_flags = 0;
 /// first (rule 6). Readiness that Asio reports only queues the entry; what was paused or closed in
 /// between is not read.
 ///
+/// Where there are many, a request finds little of its connection in the processor's cache. So what
+/// it needs stands together, behind what it does not need, and is fetched ahead: see run().
+///
 /// Kind names what differs: Interface, the public class; Protocol, what it calls; Socket, Asio's;
 /// Buffer, a FlowControl; and the `name` it goes by.
 template <class Kind>
-class SocketTransport : public Kind::Interface,
+class SocketTransport : protected SocketNames,
                         public Resource,
                         public SelfHolding<SocketTransport<Kind>>,
+                        public Kind::Interface,
                         private ReadyNode {
  public:
   using ProtocolType = typename Kind::Protocol;
@@ -110,8 +115,6 @@ class SocketTransport : public Kind::Interface,
     return early_credit_ != 0 || ++not_tried_ % retry_early_read == 0;
   }
   void wait_readable();
-  /// Early reads have mostly been successful of late.
-  bool data_is_likely() const noexcept { return early_credit_ == most_early_credit; }
 
   /// The connection ends here, its socket goes on elsewhere. Not closing, and nothing is to be sent.
   Socket give_up_socket();
@@ -138,13 +141,29 @@ class SocketTransport : public Kind::Interface,
   LoopCore* loop_;  // null: the connection or the loop is gone
   /// Gone with the connection, or the loop, whatever the program still holds.
   std::optional<typename Kind::Socket> socket_;
-  TransportSocket view_;
-  std::shared_ptr<ProtocolType> protocol_;
-  Address peername_;
-  typename Kind::Buffer buffer_;
   int lost_ = 0;  // 0: alive; beyond 1 it counts the writes that were dropped
   bool closing_ = false;
   bool early_ = false;  // the coming read was not announced by the kernel
+
+ private:
+  bool paused_ = false;
+  bool queued_ = false;
+  bool read_due_ = false;
+  bool write_due_ = false;
+  bool waits_readable_ = false;
+  bool waits_writable_ = false;
+  std::uint8_t early_credit_ = 3;  // early reads in vain that are put up with
+  std::uint8_t not_tried_ = 0;     // early reads left out
+  std::uint64_t first_read_pass_ = 0;  // not before this pass
+  std::uint64_t first_write_pass_ = 0;
+  Ref<ContextState> context_;  // in which events are handled
+  /// The protocol is being called with data.
+  struct DataCall;
+  DataCall* data_call_ = nullptr;
+
+ protected:
+  std::shared_ptr<ProtocolType> protocol_;
+  typename Kind::Buffer buffer_;
 
  private:
   /// Early reads pay when more than about one in three finds something: one in vain costs less than
@@ -166,57 +185,32 @@ class SocketTransport : public Kind::Interface,
   void write_if_time();
   void call_connection_lost(std::exception_ptr error);
   void release_all() noexcept;
-  Address address_or_none(Address (TransportSocket::*ask)() const) const;
-  const Address& own_address() const;
   void report(std::string message, std::exception_ptr error);
+};
 
-  mutable Address sockname_;  // empty: not asked for yet
-  Ref<ContextState> context_;  // in which events are handled
-  /// The protocol that is being called with data, when it has been replaced meanwhile.
-  std::shared_ptr<ProtocolType> replaced_;
-  std::uint64_t first_read_pass_ = 0;  // not before this pass
-  std::uint64_t first_write_pass_ = 0;
-  bool paused_ = false;
-  bool queued_ = false;
-  bool read_due_ = false;
-  bool write_due_ = false;
-  bool waits_readable_ = false;
-  bool waits_writable_ = false;
-  bool in_data_callback_ = false;
-  std::uint8_t early_credit_ = 3;  // early reads in vain that are put up with
-  std::uint8_t not_tried_ = 0;     // early reads left out
+template <class Kind>
+struct SocketTransport<Kind>::DataCall {
+  explicit DataCall(SocketTransport& transport) noexcept : transport(transport) {
+    transport.data_call_ = this;
+  }
+  ~DataCall() { transport.data_call_ = nullptr; }
+
+  SocketTransport& transport;
+  std::shared_ptr<ProtocolType> replaced;  // the one that is called, if there is another by now
 };
 
 template <class Kind>
 SocketTransport<Kind>::SocketTransport(LoopCore& core, Socket socket, Address peer)
-    : loop_(&core),
+    : SocketNames(socket, std::move(peer)),
+      loop_(&core),
       socket_(std::in_place, core.io_executor()),
-      view_(socket),
-      peername_(std::move(peer)),
       context_(capture_context()) {
-  if (peername_.empty()) peername_ = address_or_none(&TransportSocket::getpeername);
   core.descriptor_taken_over(socket.fileno());
   boost::system::error_code error;
   socket_->assign({socket.family(), socket.proto()}, socket.fileno(), error);
   if (error) throw_os_error(error);
   socket.detach();
   socket_->non_blocking(true, error);
-}
-
-template <class Kind>
-Address SocketTransport<Kind>::address_or_none(Address (TransportSocket::*ask)() const) const {
-  try {
-    return (view_.*ask)();
-  } catch (const OSError&) {
-    return Address();
-  }
-}
-
-/// Few ask, so the kernel is not asked before.
-template <class Kind>
-const Address& SocketTransport<Kind>::own_address() const {
-  if (sockname_.empty() && socket_) sockname_ = address_or_none(&TransportSocket::getsockname);
-  return sockname_;
 }
 
 /// Neither closed nor lost: what is closing is held by what is still to be done.
@@ -246,7 +240,10 @@ void SocketTransport<Kind>::start(Ref<FutureState<void>> waiter) {
 template <class Kind>
 std::any SocketTransport<Kind>::get_extra_info(std::string_view name) const {
   if (name == peername.name && !peername_.empty()) return peername_;
-  if (name == sockname.name && !own_address().empty()) return sockname_;
+  if (name == sockname.name) {
+    if (socket_) learn_sockname();
+    if (sockname_) return *sockname_;
+  }
   if (name == asyncio::socket.name && loop_) return view_;
   return {};
 }
@@ -254,7 +251,7 @@ std::any SocketTransport<Kind>::get_extra_info(std::string_view name) const {
 template <class Kind>
 bool SocketTransport<Kind>::change_protocol(std::shared_ptr<ProtocolType> protocol) {
   if (!loop_) return false;
-  if (in_data_callback_ && !replaced_) replaced_ = std::move(protocol_);
+  if (data_call_ && !data_call_->replaced) data_call_->replaced = std::move(protocol_);
   protocol_ = std::move(protocol);
   return true;
 }
@@ -280,6 +277,7 @@ std::string SocketTransport<Kind>::repr() const {
 template <class Kind>
 void SocketTransport<Kind>::run() {
   const Ref<SocketTransport> entry(adopt_ref, this);
+  prefetch_around(next);  // most likely another connection
   queued_ = false;
   if (!loop_) return;
   const ContextScope scope(context_);
@@ -370,16 +368,7 @@ void SocketTransport<Kind>::read_ready() {
     queue();
     return;
   }
-  struct Call {
-    explicit Call(SocketTransport& transport) : transport(transport) {
-      transport.in_data_callback_ = true;
-    }
-    ~Call() {
-      transport.in_data_callback_ = false;
-      transport.replaced_.reset();
-    }
-    SocketTransport& transport;
-  } const call(*this);
+  const DataCall call(*this);
   read();
 }
 
@@ -512,7 +501,7 @@ void SocketTransport<Kind>::force_close(std::exception_ptr error) {
 template <class Kind>
 Socket SocketTransport<Kind>::give_up_socket() {
   releasing();
-  own_address();  // while it can be asked for
+  learn_sockname();  // while it can be asked for
   boost::system::error_code error;
   socket_->release(error);  // what waits for readiness is aborted
   if (error) throw_os_error(error);
@@ -553,9 +542,8 @@ void SocketTransport<Kind>::release_all() noexcept {
   if (!lost_) lost_ = 1;
   buffer_.clear();
   context_ = {};
-  replaced_.reset();
   protocol_.reset();
-  if (this->held_by_the_program()) own_address();  // now, or it will never be known
+  if (socket_ && this->held_by_the_program()) learn_sockname();  // now, or it will never be known
   socket_.reset();
   loop.descriptor_taken_over(view_.fileno());  // who watches it beside us would keep it open
   unregister();

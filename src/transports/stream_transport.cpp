@@ -61,38 +61,39 @@ void StreamTransport::start(Ref<FutureState<void>> waiter, std::shared_ptr<Serve
 }
 
 void StreamTransport::set_protocol(std::shared_ptr<BaseProtocol> protocol) {
-  auto* const plain = dynamic_cast<Protocol*>(protocol.get());
-  auto* const buffered = plain ? nullptr : dynamic_cast<BufferedProtocol*>(protocol.get());
-  if (!plain && !buffered) {
+  const bool buffered = dynamic_cast<BufferedProtocol*>(protocol.get()) != nullptr;
+  if (!buffered && !dynamic_cast<Protocol*>(protocol.get())) {
     throw TypeError(std::string("a Protocol or BufferedProtocol was expected, got ") +
                     name_of(protocol.get()));
   }
   fetch_left();
-  if (!change_protocol(std::static_pointer_cast<StreamProtocol>(std::move(protocol)))) return;
-  plain_ = plain;
-  buffered_ = buffered;
+  if (change_protocol(std::static_pointer_cast<StreamProtocol>(std::move(protocol))))
+    buffered_ = buffered;
 }
 
 // -- reading
 
+// The protocol may be replaced by its own call, which it outlives.
+
 void StreamTransport::read() {
+  prefetch(protocol_.get());
   if (left_) {
     fetch_left();
     if (!early_read_pays()) return wait_readable();
   }
-  if (!plain_)
-    read_into_protocol();
-  else if (!leave_data())
-    read_data();
+  if (buffered_)
+    read_into(static_cast<BufferedProtocol&>(*protocol_));
+  else if (auto& protocol = static_cast<Protocol&>(*protocol_); !leave_data(protocol))
+    read_for(protocol);
 }
 
 /// Who waits for much data is told of it now, and receives it when it takes it, into memory of its
 /// own. What it does not take with the next pass is received then.
-bool StreamTransport::leave_data() {
+bool StreamTransport::leave_data(Protocol& protocol) {
   if (!large_) return false;
   boost::system::error_code error;
   const std::size_t size = std::min(socket_->available(error), constants::max_read_size);
-  if (size < large_data || !plain_->leave_data(*this, size)) return false;
+  if (size < large_data || !protocol.leave_data(*this, size)) return false;
   left_ = true;
   read_came();
   if (is_reading()) read_early();
@@ -100,7 +101,7 @@ bool StreamTransport::leave_data() {
 }
 
 void StreamTransport::fetch_left() {
-  if (std::exchange(left_, false)) plain_->fetch_data();
+  if (std::exchange(left_, false)) static_cast<Protocol&>(*protocol_).fetch_data();
 }
 
 std::size_t StreamTransport::fetch(MutableBytes memory) noexcept {
@@ -111,30 +112,27 @@ std::size_t StreamTransport::fetch(MutableBytes memory) noexcept {
   return size;
 }
 
-void StreamTransport::read_data() {
+void StreamTransport::read_for(Protocol& protocol) {
   const std::span<char> memory = loop_->read_buffer();
   boost::system::error_code error;
   const std::size_t size = socket_->receive(asio::buffer(memory.data(), memory.size()), 0, error);
   if (error) return read_failed(error);
   read_came();
   large_ = size >= large_data;
-  if (const auto thrown = caught([&] { plain_->data_received(BytesView(memory.data(), size)); }))
+  if (const auto thrown = caught([&] { protocol.data_received(BytesView(memory.data(), size)); }))
     return fatal_error(thrown, "Fatal error: protocol.data_received() call failed.");
   read_again();
 }
 
-void StreamTransport::read_into_protocol() {
+void StreamTransport::read_into(BufferedProtocol& protocol) {
   boost::system::error_code error;
-  if (early_ && !(data_is_likely() && socket_->available(error) != 0)) {
-    // No buffer is asked for in vain. The end counts as something, too.
-    char next;
-    socket_->receive(asio::buffer(&next, 1), asio::socket_base::message_peek, error);
-    if (would_block(error)) return read_failed(error);
+  if (early_) {  // no buffer is asked for in vain
+    socket_->wait(asio::socket_base::wait_read, error);
+    if (error) return read_failed(error);
   }
-  BufferedProtocol* const protocol = buffered_;  // it may be replaced by its own call
   MutableBytes memory;
   if (const auto thrown = caught([&] {
-        memory = protocol->get_buffer(-1);
+        memory = protocol.get_buffer(-1);
         if (memory.empty()) throw RuntimeError("get_buffer() returned an empty buffer");
       })) {
     return fatal_error(thrown, "Fatal error: protocol.get_buffer() call failed.");
@@ -142,7 +140,7 @@ void StreamTransport::read_into_protocol() {
   const std::size_t size = socket_->receive(asio::buffer(memory.data(), memory.size()), 0, error);
   if (error) return read_failed(error);
   read_came();
-  if (const auto thrown = caught([&] { protocol->buffer_updated(size); }))
+  if (const auto thrown = caught([&] { protocol.buffer_updated(size); }))
     return fatal_error(thrown, "Fatal error: protocol.buffer_updated() call failed.");
   read_again();
 }
@@ -296,8 +294,6 @@ void StreamTransport::losing(const std::exception_ptr& error) {
 
 /// The server is told last.
 void StreamTransport::released() noexcept {
-  plain_ = nullptr;
-  buffered_ = nullptr;
   if (const std::shared_ptr<ServerState> server = std::move(server_)) server->detach(*this);
 }
 

@@ -40,10 +40,10 @@ struct StreamKind {
   static constexpr const char* name = "StreamTransport";
 };
 
-class StreamTransport final : public SocketTransport<StreamKind>,
-                              public FlowControlled,
+class StreamTransport final : public FlowControlled,
                               public LowerTransport,
-                              private ByteSource {
+                              private ByteSource,
+                              public SocketTransport<StreamKind> {
  public:
   StreamTransport(LoopCore& core, Socket socket, std::shared_ptr<BaseProtocol> protocol,
                   Address peer);
@@ -82,11 +82,11 @@ class StreamTransport final : public SocketTransport<StreamKind>,
   friend class ServerState;  // links its clients
 
   void read() override;
-  bool leave_data();
+  bool leave_data(Protocol& protocol);
   void fetch_left();
   std::size_t fetch(MutableBytes memory) noexcept override;
-  void read_data();
-  void read_into_protocol();
+  void read_for(Protocol& protocol);
+  void read_into(BufferedProtocol& protocol);
   void read_failed(const boost::system::error_code& error);
   void on_eof();
 
@@ -99,16 +99,15 @@ class StreamTransport final : public SocketTransport<StreamKind>,
   void releasing() override { fetch_left(); }
   void released() noexcept override;
 
-  Protocol* plain_ = nullptr;             // protocol_, if it is one of these
-  BufferedProtocol* buffered_ = nullptr;  // or of these
   Future<void> sendfile_{nullptr};  // what sendfile waits for; null: no file is being sent
+  bool buffered_ = false;  // the protocol is a BufferedProtocol, otherwise a Protocol
   bool resumes_after_sendfile_ = false;
+  bool eof_ = false;    // write_eof was called
+  bool left_ = false;   // the protocol knows of data that it has not fetched, or not long ago
+  bool large_ = false;  // the last data was
   std::shared_ptr<ServerState> server_;
   StreamTransport* previous_client_ = nullptr;
   StreamTransport* next_client_ = nullptr;
-  bool eof_ = false;   // write_eof was called
-  bool left_ = false;  // the protocol knows of data that it has not fetched, or not long ago
-  bool large_ = false;  // the last data was
 };
 
 }  // namespace asyncio::inline v1::detail

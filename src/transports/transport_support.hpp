@@ -4,13 +4,13 @@
 
 #include <asyncio/detail/pool_allocator.hpp>
 #include <asyncio/exceptions.hpp>
+#include <asyncio/handles.hpp>
 #include <asyncio/logging.hpp>
 #include <asyncio/protocols.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/system/error_code.hpp>
 #include <exception>
 #include <typeinfo>
-
 
 namespace asyncio::inline v1::detail {
 
@@ -37,6 +37,20 @@ std::exception_ptr caught(F&& f) {
   } catch (...) {
     return std::current_exception();
   }
+}
+
+/// Asks the processor to have this in its cache soon, whatever it is.
+inline void prefetch([[maybe_unused]] const void* place) noexcept {
+#if defined(__GNUC__)
+  __builtin_prefetch(place);
+#endif
+}
+
+/// The same for what a request needs of a transport, whose entry in a queue this is.
+inline void prefetch_around(const ReadyNode* entry) noexcept {
+  if (!entry) return;
+  const auto* const place = reinterpret_cast<const char*>(entry);
+  for (int offset = -32; offset < 256; offset += 64) prefetch(place + offset);
 }
 
 /// A protocol's class, for an error text.
