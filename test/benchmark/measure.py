@@ -96,10 +96,10 @@ class Machine:
             [*self.server_pin, *self.command(program), name, *([operations] if operations else [])])
         return float(value), unit
 
-    def threads(self, threads, seconds):
-        """Requests per second that so many threads answer; on no processor in particular."""
-        _, _, rate, _ = self._result(f"{threads} threads",
-                                     [self.directory / "bench_threads", threads, seconds])
+    def threads(self, program, threads, seconds):
+        """Requests per second that so many threads answer while they serve."""
+        _, _, rate, _ = self._result(f"{program.name} with {threads} threads",
+                                     [*self.command(program), threads, seconds])
         return float(rate)
 
     @contextlib.contextmanager

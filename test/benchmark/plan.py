@@ -7,6 +7,7 @@ ASIO_TLS = "Asio ssl::stream"
 FLOOR = "floor"
 OURS = "asyncio for C++"
 CPYTHON = "CPython asyncio"
+SERVE_ON_THREADS = "serve_on_threads"
 UVLOOP = "uvloop"
 
 
@@ -79,7 +80,9 @@ WORKLOADS = ("soon_chain", "soon_chain_io", "soon_batch", "spawn_gather", "pingp
              "timer_cancel", "timer_fire", "await_depth", "cancel", "cancel_depth10", "idle_mem",
              "idle_conn", "idle_conn_streams")
 
-# Threads of serve_on_threads() that are measured, and those for which it is worked out.
+# Who serves with threads, how many are measured, and for how many it is computed.
+THREADED = (Program(EPOLL, ("peer_threads_epoll",)),
+            Program(SERVE_ON_THREADS, ("bench_threads",), ours=True))
 THREADS = (1, 2)
 MORE_THREADS = (4, 8, 16)
 

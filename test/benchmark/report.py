@@ -139,19 +139,23 @@ def _loop_section(run, verdicts):
 def _threads_section(run, verdicts):
     """What is measured, and what follows by Amdahl's law from the share of work that two threads
     could not divide."""
-    rows = [("threads", "requests/s ÷ one thread", "target", "requests/s")]
-    for threads in plan.THREADS:
-        ratio = ratios(run.threads[threads], run.threads[1])
-        verdict = ""
-        if threads in plan.THREADS_AT_LEAST:
-            verdict = verdicts.at_least(f"{threads} threads, requests/s", ratio,
-                                        plan.THREADS_AT_LEAST[threads])
-        rows.append((threads, ratio, verdict, f"{statistics.median(run.threads[threads]):.0f}"))
-    two = ratios(run.threads[2], run.threads[1]).median
-    undivided = max(2 / two - 1, 0)
-    for threads in plan.MORE_THREADS:
-        rows.append((threads, f"{threads / (1 + undivided * (threads - 1)):.1f}, worked out", "", ""))
-    return f"## Threads\n\n{table(*rows)}"
+    head = ["threads"]
+    measured = {threads: [threads] for threads in plan.THREADS}
+    computed = {threads: [f"{threads}, computed"] for threads in plan.MORE_THREADS}
+    for program in plan.THREADED:
+        head += [f"{program.name} ÷ its one thread", "target", "requests/s"]
+        one = run.threads[program.name, 1]
+        for threads, row in measured.items():
+            rates = run.threads[program.name, threads]
+            verdict = ""
+            if program.ours and threads in plan.THREADS_AT_LEAST:
+                verdict = verdicts.at_least(f"{program.name}, {threads} threads, requests/s",
+                                            ratios(rates, one), plan.THREADS_AT_LEAST[threads])
+            row += [ratios(rates, one), verdict, f"{statistics.median(rates):.0f}"]
+        undivided = max(2 / ratios(run.threads[program.name, 2], one).median - 1, 0)
+        for threads, row in computed.items():
+            row += [f"{threads / (1 + undivided * (threads - 1)):.1f}", "", ""]
+    return f"## Threads\n\n{table(head, *measured.values(), *computed.values())}"
 
 
 def _compile_section(run, verdicts):

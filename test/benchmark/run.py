@@ -68,7 +68,7 @@ class Run:
         self.workloads = [name for name in plan.WORKLOADS if name in options.only]
         self.echo = defaultdict(list)  # (configuration, server) -> [(CPU, rate) of each round]
         self.with_threads = "threads" in options.only and len(os.sched_getaffinity(0)) > 1
-        self.threads = defaultdict(list)  # how many -> [rate of each round]
+        self.threads = defaultdict(list)  # (program, how many) -> [rate of each round]
         self.loop = defaultdict(list)  # (workload, program) -> [value of each round]
         self.units = {}
         self.compiles = plan.COMPILE in options.only
@@ -110,7 +110,9 @@ class Run:
             if self.with_threads:
                 self.progress(number, "threads")
                 for threads in plan.THREADS:
-                    self.threads[threads].append(self.machine.threads(threads, self.seconds))
+                    for program in plan.THREADED:
+                        self.threads[program.name, threads].append(
+                            self.machine.threads(program, threads, self.seconds))
             if self.compiles:
                 self.progress(number, plan.COMPILE)
                 for name, headers in plan.COMPILED.items():
@@ -122,7 +124,7 @@ class Run:
     def samples(self):
         return {"echo": [[*key, values] for key, values in self.echo.items()],
                 "loop": [[*key, values] for key, values in self.loop.items()],
-                "threads": list(self.threads.items()),
+                "threads": [[*key, values] for key, values in self.threads.items()],
                 "compile": [[name, values] for name, values in self.compiled.items()]}
 
 
