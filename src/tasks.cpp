@@ -195,6 +195,7 @@ void TaskBase::abandon() noexcept {
     frame = caller;
   }
   frame->destroy();
+  Frame::forget_gone();
   // They will not be called, and may hold the task itself.
   future().remove_callbacks([](ReadyNode&) { return true; });
 }

@@ -74,8 +74,8 @@ class Frame {
   /// a caller that destroyed it would need native stack for every level. The caller, next to be
   /// destroyed, begins with what it awaits.
   void destroy_ahead() noexcept {
-    gone_ = this;
     destroy();
+    gone_ = this;
   }
   /// Asked by its owner: is it destroyed already?
   static bool gone(const Frame* frame) noexcept {
@@ -95,11 +95,12 @@ class Frame {
   Frame* caller = nullptr;     // the frame that awaits this one; null for a task's outermost
   std::source_location where;  // the co_await it has come to; at first, the coroutine itself
 
+  /// Nobody is going to ask any more.
+  static void forget_gone() noexcept { gone_ = nullptr; }
+
  protected:
   Frame() noexcept {}  // not defaulted: g++ 12 would zero the whole promise first
   ~Frame() = default;
-  /// Nobody is going to ask.
-  static void forget_gone() noexcept { gone_ = nullptr; }
 
  private:
 #if defined(__GNUC__) && !defined(_WIN32)

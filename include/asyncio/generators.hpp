@@ -179,7 +179,6 @@ class GeneratorState final : public Pooled {
 
 inline GeneratorFrame::~GeneratorFrame() {
   if (owner) owner->frame_ = nullptr;
-  forget_gone();  // the owner knows
 }
 
 /// What the awaitables of a generator have in common. They are used up by awaiting (rule 50).

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 // What is left of bench_loop's workloads when nothing is asked of a loop but the work itself: a FIFO
-// of callbacks, a binary heap of timers, bare coroutine handles. Nothing is cancelled while it runs,
-// nothing throws, nobody asks what was the result.
+// of callbacks, a binary heap of timers, bare coroutine handles. Nothing is cancelled while it runs
+// and nothing throws, except where that is what is measured; nobody asks what was the result.
 #include <algorithm>
 #include <coroutine>
 #include <cstddef>
@@ -285,6 +285,94 @@ Measured await_depth(std::uint64_t n) {
   return timed(now, times * depth, [&] { loop.run(); });
 }
 
+// ---- cancelling
+
+class Cancelled {};
+
+/// Waits for somebody who cancels it.
+class Cancellable : public Slot {
+ public:
+  void await_resume() const { throw Cancelled(); }
+};
+
+/// A nested call that is left by an exception, which its caller throws on.
+class Failing {
+ public:
+  struct promise_type {
+    promise_type() noexcept {}
+    Failing get_return_object() noexcept { return Failing(*this); }
+    std::suspend_always initial_suspend() const noexcept { return {}; }
+    struct Return {
+      bool await_ready() const noexcept { return false; }
+      std::coroutine_handle<> await_suspend(
+          std::coroutine_handle<promise_type> callee) const noexcept {
+        return callee.promise().caller;
+      }
+      void await_resume() const noexcept {}
+    };
+    Return final_suspend() const noexcept { return {}; }
+    void return_void() const noexcept {}
+    void unhandled_exception() noexcept { error = std::current_exception(); }
+
+    std::coroutine_handle<> caller;
+    std::exception_ptr error;
+  };
+  using Handle = std::coroutine_handle<promise_type>;
+
+  explicit Failing(promise_type& promise) noexcept : handle_(Handle::from_promise(promise)) {}
+  Failing(const Failing&) = delete;
+  Failing& operator=(const Failing&) = delete;
+  ~Failing() { handle_.destroy(); }
+  bool await_ready() const noexcept { return false; }
+  Handle await_suspend(std::coroutine_handle<> caller) const noexcept {
+    handle_.promise().caller = caller;
+    return handle_;
+  }
+  [[gnu::always_inline]] void await_resume() const {
+    std::rethrow_exception(std::move(handle_.promise().error));
+  }
+
+ private:
+  Handle handle_;
+};
+
+Failing wait_below(Cancellable& slot, int depth) {
+  if (depth == 1)
+    co_await slot;
+  else
+    co_await wait_below(slot, depth - 1);
+}
+
+Job expect_cancelled(Loop&, Cancellable& slot, int depth, std::uint64_t& cancelled) {
+  try {
+    co_await wait_below(slot, depth);
+  } catch (const Cancelled&) {
+    ++cancelled;
+  }
+}
+
+Measured cancel_at_depth(std::uint64_t n, int depth) {
+  Loop loop;
+  const std::uint64_t groups = std::max<std::uint64_t>(n / 1000, 1);
+  std::uint64_t cancelled = 0;
+  double seconds = 0;
+  for (std::uint64_t i = 0; i < groups; ++i) {
+    std::vector<Cancellable> slots(1000);
+    for (Cancellable& slot : slots) expect_cancelled(loop, slot, depth, cancelled);
+    loop.run();  // now all of them wait
+
+    const double begin = now();
+    for (Cancellable& slot : slots) loop.soon(slot.take());
+    loop.run();
+    seconds += now() - begin;
+  }
+  if (cancelled != groups * 1000) std::abort();
+  return {cancelled, seconds * 1e9 / static_cast<double>(cancelled)};
+}
+
+Measured cancel(std::uint64_t n) { return cancel_at_depth(n, 1); }
+Measured cancel_depth10(std::uint64_t n) { return cancel_at_depth(n, 10); }
+
 // ---- timers
 
 struct Timer {
@@ -364,6 +452,8 @@ constexpr Workload workloads[] = {
     {"timer_fire", 200'000, timer_fire},
     {"await_depth", 10'000'000, await_depth},
     {"idle_mem", 1'000'000, idle_mem},
+    {"cancel", 200'000, cancel},
+    {"cancel_depth10", 50'000, cancel_depth10},
 };
 
 }  // namespace
