@@ -7,6 +7,10 @@
 #include <new>
 #include <utility>
 
+#if __has_include(<sys/mman.h>)
+#include <sys/mman.h>
+#endif
+
 namespace asyncio::inline v1::detail {
 
 namespace {
@@ -83,6 +87,14 @@ class Shelf {
   Stock* first_ = nullptr;
 };
 
+/// Asks for all pages of what is about to be used: a page fault for each would cost more than what
+/// is put there. Whether the kernel can do it does not matter.
+void populate([[maybe_unused]] void* memory, [[maybe_unused]] std::size_t size) noexcept {
+#if defined(MADV_POPULATE_WRITE)
+  ::madvise(memory, size, MADV_POPULATE_WRITE);
+#endif
+}
+
 class Region;
 
 /// A stock of blocks. A block's address tells which chunk it is of.
@@ -156,6 +168,7 @@ class Depot {
       blocks = block.next;
       Chunk& chunk = Chunk::of(block);
       if (!blocks_[chunk.index].put(chunk, &block)) continue;
+      --opened_[chunk.index];
       Region& region = chunk.region;
       if (chunks_.put(region, &chunk)) Region::destroy(region);
     }
@@ -165,12 +178,15 @@ class Depot {
   void open_chunk(std::size_t index) {
     if (chunks_.empty()) chunks_.add(Region::make());
     auto& region = static_cast<Region&>(chunks_.front());
-    blocks_[index].add(*new (chunks_.take()) Chunk(region, index));
+    void* const memory = chunks_.take();
+    if (opened_[index]++ != 0) populate(memory, Chunk::size);  // it has filled one already
+    blocks_[index].add(*new (memory) Chunk(region, index));
   }
 
   std::mutex mutex_;
   Shelf chunks_;
   Shelf blocks_[Pool::classes];
+  std::size_t opened_[Pool::classes] = {};  // chunks, by class
 };
 
 constinit Depot depot;
