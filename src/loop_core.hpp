@@ -210,6 +210,7 @@ class LoopCore final : public Scheduler {
             const std::source_location& where = std::source_location::current());
   void hold_context() noexcept;
   void poll();
+  bool poll_once();
   /// How long passes have followed each other without a look at the kernel.
   struct Budget {
     static constexpr unsigned most = 64;  // passes
