@@ -33,13 +33,13 @@ INSTRUCTIONS = {
     "echo_protocol": 2783,
     "echo_buffered": 2798,
     "echo_streams": 4749,
-    "call_soon": 200,
-    "call_later_cancel": 319,
+    "call_soon": 134,
+    "call_later_cancel": 304,
     "task": 859,
     "await": 196,
     "yield": 173,
     "sleep": 1023,
-    "queue": 641,
+    "queue": 586,
     "cancel": 44555,
 }
 ALLOWANCE = 1.5

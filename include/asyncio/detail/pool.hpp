@@ -6,9 +6,9 @@
 
 namespace asyncio::inline v1::detail {
 
-/// Free blocks, by size class. Every thread has one, which costs a tenth of malloc. Behind all of
-/// them stands the depot (src/pool.cpp): a thread fetches blocks from it, and gives back what it
-/// does not need. It is no matter in which thread a block is freed.
+/// Free blocks, by size class, for one thread; a list of them costs a tenth of malloc. Behind the
+/// pools of all threads stands the depot (src/pool.cpp), from which they fetch blocks, and to which
+/// they give back what is too much. A block may be freed in any thread.
 class Pool {
  public:
   /// A size that is no multiple of 16 is that of something with a smaller alignment.
