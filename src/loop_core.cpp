@@ -292,25 +292,26 @@ void LoopCore::poll() {
   const Duration time_to_wait = wait_time();
   if (time_to_wait != Duration()) {
     wait(time_to_wait);
-    if (batch_open_) return;
+    if (!batch_open_) budget_ = Budget(time());
   } else {
     batch_open_ = false;
-    if (!poll_once()) {
-      budget_ = Budget::used_up();
-      return;
-    }
+    take_events();
   }
-  budget_ = Budget(time());
 }
 
-/// Takes what Asio takes from the kernel at once, as between the passes of a guest. False: there
-/// may be more, for the next pass. A loop that is busy with many connections would otherwise go
-/// through all of them twice, and find none in the processor's cache: the kernel also reports what
-/// an early read has taken, or is about to.
-bool LoopCore::poll_once() {
-  for (unsigned i = 0; i != events_at_once; ++i)
-    if (context_->poll_one() == 0) return true;
-  return false;
+// What has come is for this pass. But the kernel also reports what an early read has taken, or is
+// about to take. When it is mostly that, the rest may come with the next pass: a busy loop would
+// otherwise go through all of many connections twice, and find none in the processor's cache.
+void LoopCore::take_events() {
+  do {
+    events_ = 0;
+    for (unsigned i = 0; i != events_at_once; ++i) {
+      if (context_->poll_one() != 0) continue;
+      budget_ = Budget(time());
+      return;
+    }
+  } while (events_ >= events_at_once / 2);
+  budget_ = Budget::used_up();
 }
 
 // The clock costs more than a short pass. It is read after the first, and then when it would be time
@@ -440,6 +441,7 @@ void LoopCore::attend() noexcept {
 /// In a guest that waits, the first event is handled at once. If the pump has to be posted then, it
 /// is the mark behind the rest of the batch.
 void LoopCore::push_event(ReadyNode& node, bool more) {
+  ++events_;
   more_expected_ |= more;
   const bool waited = !std::exchange(attended_, true);
   push_io(node);

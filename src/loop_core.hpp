@@ -210,7 +210,7 @@ class LoopCore final : public Scheduler {
             const std::source_location& where = std::source_location::current());
   void hold_context() noexcept;
   void poll();
-  bool poll_once();
+  void take_events();
   /// How long passes have followed each other without a look at the kernel.
   struct Budget {
     static constexpr unsigned most = 64;  // passes
@@ -254,6 +254,7 @@ class LoopCore final : public Scheduler {
   /// others that came with it.
   bool batch_open_ = false;
   bool more_expected_ = false;  // see push_event
+  unsigned events_ = 0;  // see take_events
   static constexpr unsigned most_alone = 32;
   unsigned alone_credit_ = most_alone;  // first events that may be handled alone
   bool in_run_host_ = false;
