@@ -33,6 +33,10 @@ class StopWhenDone final : public detail::ReadyNode, public detail::Pooled {
 
 }  // namespace
 
+std::vector<std::string> detail::strings(std::initializer_list<std::string_view> texts) {
+  return {texts.begin(), texts.end()};
+}
+
 EventLoop::EventLoop(LoopOptions options)
     : scheduler_(detail::adopt_ref, new detail::LoopCore(options)) {
   scheduler_->facade = this;

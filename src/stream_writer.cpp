@@ -137,6 +137,9 @@ StreamWriter::StreamWriter(std::shared_ptr<WriteTransport> transport,
              new detail::StreamWriterState(std::move(transport), std::move(protocol),
                                            reader ? reader->state() : nullptr, loop.scheduler())) {}
 
+void StreamWriter::writelines(std::initializer_list<BytesView> lines) const {
+  transport()->writelines(lines);
+}
 Coroutine<> StreamWriter::drain() const { return detail::drain(state_); }
 Coroutine<> StreamWriter::wait_closed() const { return detail::wait_closed(state_); }
 Coroutine<> StreamWriter::start_tls(const ssl::SSLContext& context,

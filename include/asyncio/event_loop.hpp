@@ -40,6 +40,8 @@ class Runner;
 namespace detail {
 class LoopCore;
 struct Host;
+
+std::vector<std::string> strings(std::initializer_list<std::string_view> texts);
 }  // namespace detail
 
 enum class Clock {
@@ -446,8 +448,7 @@ class EventLoop {
   template <class Factory>
   Coroutine<Server> create_server(Factory&& factory, std::initializer_list<std::string_view> hosts,
                                   const Port& port, ServerOptions options = {}) {
-    return create_server(std::forward<Factory>(factory),
-                         std::vector<std::string>(hosts.begin(), hosts.end()), port, options);
+    return create_server(std::forward<Factory>(factory), detail::strings(hosts), port, options);
   }
   /// Serves on a socket that is bound: {.sock = &socket}. The socket is taken over.
   template <class Factory>

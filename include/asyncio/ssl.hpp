@@ -104,8 +104,10 @@ class SSLCertVerificationError : public SSLError {
   const std::string& verify_message() const noexcept { return *verify_message_; }
 
  private:
+  static std::shared_ptr<const std::string> no_message();
+
   long verify_code_ = 0;
-  std::shared_ptr<const std::string> verify_message_ = std::make_shared<const std::string>();
+  std::shared_ptr<const std::string> verify_message_ = no_message();
 };
 
 using CertificateError = SSLCertVerificationError;
@@ -400,9 +402,7 @@ class SSLContext {
   /// What is offered, best first; a server picks the first of its own that the client has too.
   /// SSLError unless each has 1 to 255 bytes.
   void set_alpn_protocols(std::span<const std::string_view> protocols) const;
-  void set_alpn_protocols(std::initializer_list<std::string_view> protocols) const {
-    set_alpn_protocols(std::span(protocols.begin(), protocols.size()));
-  }
+  void set_alpn_protocols(std::initializer_list<std::string_view> protocols) const;
   /// Null: none. A callback that holds this context, which it is given, would keep it for ever.
   void set_sni_callback(SNICallback callback) const;
 

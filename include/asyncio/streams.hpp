@@ -328,7 +328,7 @@ class StreamWriter {
   /// What these do, and when they throw: see WriteTransport.
   const std::shared_ptr<WriteTransport>& transport() const noexcept { return state_->transport(); }
   void write(BytesView data) const { transport()->write(data); }
-  void writelines(std::initializer_list<BytesView> lines) const { transport()->writelines(lines); }
+  void writelines(std::initializer_list<BytesView> lines) const;
   template <class Lines>
   void writelines(const Lines& lines) const {
     transport()->writelines(lines);

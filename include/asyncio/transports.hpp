@@ -129,19 +129,18 @@ class WriteTransport : public SendingTransport {
   virtual void write(BytesView data) = 0;
   /// The same for several pieces, sent together without joining them.
   virtual void writelines(std::span<const BytesView> lines) = 0;
-  void writelines(std::initializer_list<BytesView> lines) {
-    writelines(std::span(lines.begin(), lines.size()));
-  }
+  void writelines(std::initializer_list<BytesView> lines);
   /// Any container of strings, vectors, views, ...
   template <class Lines>
-  requires(!std::convertible_to<const Lines&, std::span<const BytesView>> &&
+  requires(!std::same_as<Lines, std::initializer_list<BytesView>> &&
+           !std::convertible_to<const Lines&, std::span<const BytesView>> &&
            requires(const Lines& lines) {
              { *lines.begin() } -> std::convertible_to<BytesView>;
              lines.end();
            }) void writelines(const Lines& lines) {
     std::vector<BytesView> views;
     for (const auto& line : lines) views.emplace_back(line);
-    writelines(std::span<const BytesView>(views));
+    write_views(views);
   }
   /// Closes the sending side when the buffer is empty; reading goes on. Idempotent, and does
   /// nothing when closing.
@@ -158,6 +157,9 @@ class WriteTransport : public SendingTransport {
   /// closing", or "unable to release the socket; ..." while a file or bytes are to be sent. To wait
   /// until there are none, set_write_buffer_limits({.high = 0}) and then StreamWriter::drain().
   virtual Socket release_socket();
+
+ private:
+  void write_views(const std::vector<BytesView>& lines);
 };
 
 /// A two-way stream. Python: asyncio.Transport.

@@ -367,6 +367,10 @@ void SSLContext::set_alpn_protocols(std::span<const std::string_view> protocols)
   SSL_CTX_set_alpn_select_cb(native(*this), kept.empty() ? nullptr : select_alpn, state_.get());
 }
 
+void SSLContext::set_alpn_protocols(std::initializer_list<std::string_view> protocols) const {
+  set_alpn_protocols(std::span(protocols.begin(), protocols.size()));
+}
+
 void SSLContext::set_sni_callback(SNICallback callback) const {
   const auto function = callback ? on_server_name : nullptr;
   state_->sni_callback =

@@ -21,6 +21,9 @@ SSLError::SSLError(int errno_value, const std::string& text, Details details)
 
 const char* SSLError::what() const noexcept { return strerror().c_str(); }
 
+std::shared_ptr<const std::string> SSLCertVerificationError::no_message() {
+  return std::make_shared<const std::string>();
+}
 SSLCertVerificationError::SSLCertVerificationError(int errno_value, const std::string& text,
                                                    Details details, long verify_code,
                                                    const std::string& verify_message)
