@@ -238,7 +238,8 @@ void Pool::give_away(void* memory, std::size_t size) noexcept {
   if (!pools_memory || index >= classes) return ::operator delete(memory);
   Block& block = *static_cast<Block*>(memory);
   if (Pool* const pool = of_this_thread()) {
-    if (pool->count_[index] == keep) pool->give_back(index, keep / 2);
+    // So few that they are in the cache still.
+    if (pool->count_[index] == keep) pool->give_back(index, keep / 16);
     pool->push(index, block);
   } else {
     block.next = nullptr;

@@ -67,28 +67,28 @@ Value remove_done_callback(M& m, F& f, const S& s) {
   return on<Future>(m, f, s).remove_done_callback(m.callback(f, s));
 }
 
-/// What the actions on handles work on; `timer` is null for a handle of call_soon.
-struct AnyHandle {
-  Handle handle;
-  TimerHandle timer;
+/// A handle of either kind; only a timer's has a deadline.
+struct Scheduled : Handle {
+  explicit Scheduled(Handle handle) : Handle(std::move(handle)) {}
+  explicit Scheduled(const TimerHandle& handle) : Handle(handle), when(handle.when()) {}
+  TimePoint when;
 };
-Value any(const TimerHandle& timer) { return Value::object(AnyHandle{timer, timer}); }
 
 Value call_soon(M& m, F& f, const S& s) {
   const CallbackOptions options{.context = context_of(m, f, s)};
-  return Value::object(AnyHandle{m.loop().call_soon(options, m.callback(f, s)), {}});
+  return Value::object(Scheduled(m.loop().call_soon(options, m.callback(f, s))));
 }
 
 Value call_later(M& m, F& f, const S& s) {
   const Duration delay(m.value(f, s, "delay").integer());
   const CallbackOptions options{.context = context_of(m, f, s)};
-  return any(m.loop().call_later(options, delay, m.callback(f, s)));
+  return Value::object(Scheduled(m.loop().call_later(options, delay, m.callback(f, s))));
 }
 
 Value call_at(M& m, F& f, const S& s) {
   const TimePoint when(m.value(f, s, "when").integer());
   const CallbackOptions options{.context = context_of(m, f, s)};
-  return any(m.loop().call_at(options, when, m.callback(f, s)));
+  return Value::object(Scheduled(m.loop().call_at(options, when, m.callback(f, s))));
 }
 
 Value new_condition(M& m, F& f, const S& s) {
@@ -187,11 +187,11 @@ const std::pair<std::string_view, Action> actions[] = {
     {"call_later", {call_later, quiet}},
     {"call_at", {call_at, quiet}},
     {"handle.cancel",
-     {[](M& m, F& f, const S& s) { return on<AnyHandle>(m, f, s).handle.cancel(), Value(); }}},
+     {[](M& m, F& f, const S& s) { return on<Scheduled>(m, f, s).cancel(), Value(); }}},
     {"handle.cancelled",
-     {[](M& m, F& f, const S& s) { return Value(on<AnyHandle>(m, f, s).handle.cancelled()); }}},
+     {[](M& m, F& f, const S& s) { return Value(on<Scheduled>(m, f, s).cancelled()); }}},
     {"handle.when",
-     {[](M& m, F& f, const S& s) { return Value(on<AnyHandle>(m, f, s).timer.when()); }}},
+     {[](M& m, F& f, const S& s) { return Value(on<Scheduled>(m, f, s).when); }}},
 
     {"timeout.reschedule", {[](M& m, F& f, const S& s) {
        return on<TimeoutScope>(m, f, s).reschedule(to_time_point(m.value(f, s, "when"))), Value();
