@@ -8,12 +8,14 @@
 #include <asyncio/asio.hpp>
 #include <asyncio/asyncio.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <cstddef>
 #include <exception>
 #include <functional>
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "transports/stream_transport.hpp"
 
@@ -234,6 +236,24 @@ BOOST_AUTO_TEST_CASE(rule_6_reading_goes_before_writing) {
       BOOST_TEST(b.seen() == (alone ? "reads writes" : "first reads writes soon"));
     }
   }
+}
+
+/// What comes to a loop that has something to do, and is mostly no readiness, is taken in parts.
+BOOST_AUTO_TEST_CASE(a_busy_loop_makes_passes_between_many_handlers) {
+  EventLoop loop;
+  int handled = 0;
+  for (int i = 0; i != 300; ++i) boost::asio::post(loop.get_executor(), [&] { ++handled; });
+  std::vector<int> seen;
+  const std::function<void()> look = [&] {
+    seen.push_back(handled);
+    if (handled == 300)
+      loop.stop();
+    else
+      loop.call_soon(look);
+  };
+  loop.call_soon(look);
+  loop.run_forever();
+  BOOST_TEST(seen == (std::vector{128, 256, 300}), boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_SUITE_END()
