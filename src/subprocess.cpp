@@ -14,8 +14,6 @@ namespace asyncio::inline v1 {
 
 namespace detail {
 
-void Command::add(std::string_view argument) { arguments.emplace_back(argument); }
-
 namespace {
 
 using subprocess::Stdio;

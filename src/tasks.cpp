@@ -34,22 +34,20 @@ std::uint64_t next_task_number() noexcept {
 
 constinit thread_local const Frame* Frame::gone_ = nullptr;
 
-TaskBase::TaskBase(const Frame& outermost, const TaskOptions& options)
-    : coroutine_(outermost.where),
+TaskBase::TaskBase(FutureBase& future, Frame& outermost, const TaskOptions& options)
+    : future_(future),
+      coroutine_(outermost.where),
+      innermost_(&outermost),
       context_(options.context ? options.context->state() : capture_context()) {
   if (options.daemon) [[unlikely]] {
     daemon_ = true;
     log_destroy_pending_ = false;
   }
-}
-
-void TaskBase::begin(Frame& outermost, const TaskOptions& options) {
   if (options.name.data()) [[unlikely]]
     set_name(options.name);
   else
     number_ = next_task_number();
-  scheduler().note_origin(future(), options.where);
-  innermost_ = &outermost;
+  scheduler().note_origin(future_, options.where);
 }
 
 void TaskBase::set_name(std::string_view name) {

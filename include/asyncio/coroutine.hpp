@@ -99,7 +99,10 @@ class Frame {
   static void forget_gone() noexcept { gone_ = nullptr; }
 
  protected:
-  Frame() noexcept {}  // not defaulted: g++ 12 would zero the whole promise first
+  Frame() noexcept {
+    if (gone_ == this) [[unlikely]]  // this one is new
+      forget_gone();
+  }
   ~Frame() = default;
 
  private:

@@ -250,29 +250,6 @@ class NoResult {
   inline static std::monostate result_;
 };
 
-/// In the place of an optional result that is aligned beyond the other members.
-template <class T>
-class AlignedResult {
- public:
-  template <class... Args>
-  void emplace(Args&&... args) {
-    result_ = std::make_unique<T>(std::forward<Args>(args)...);
-  }
-  T& operator*() const noexcept { return *result_; }
-
- private:
-  std::unique_ptr<T> result_;
-};
-
-template <class T>
-struct ResultStorage {
-  using type = std::conditional_t<(alignof(T) > alignof(void*)), AlignedResult<T>, std::optional<T>>;
-};
-template <>
-struct ResultStorage<void> {
-  using type = NoResult;
-};
-
 template <class T>
 class FutureState : public FutureBase {
  public:
@@ -293,7 +270,7 @@ class FutureState : public FutureBase {
 
  private:
   std::string result_repr() const override { return repr_value(*value_, true); }
-  [[no_unique_address]] typename ResultStorage<T>::type value_;
+  [[no_unique_address]] std::conditional_t<std::is_void_v<T>, NoResult, std::optional<T>> value_;
 };
 
 /// Can a T be copied? A container of things that cannot be claims that it can, until one tries.

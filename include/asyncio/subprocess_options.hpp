@@ -86,10 +86,7 @@ namespace detail {
 
 /// A program with its arguments, and the options, where they all stand in one list.
 struct Command {
-  void add(std::string_view argument);
-  void add(const SubprocessOptions& chosen) { options = chosen; }
-
-  std::vector<std::string> arguments{};
+  std::vector<std::string> arguments;
   SubprocessOptions options{};
 };
 
@@ -99,9 +96,14 @@ concept command_part =
 
 template <class... Parts>
 Command make_command(std::string_view program, const Parts&... parts) {
-  Command command;
-  command.add(program);
-  (command.add(parts), ...);
+  Command command{{std::string(program)}};
+  [[maybe_unused]] const auto add = [&]<class T>(const T& part) {  // unless there are none
+    if constexpr (std::same_as<T, SubprocessOptions>)
+      command.options = part;
+    else
+      command.arguments.emplace_back(std::string_view(part));
+  };
+  (add(parts), ...);
   return command;
 }
 

@@ -4,7 +4,6 @@
 
 #include <functional>
 #include <iosfwd>
-#include <new>
 #include <optional>
 #include <source_location>
 #include <string>
@@ -37,11 +36,8 @@ class Waiter;
 /// ready queue and in the callback lists of the futures it waits for.
 class TaskBase : public ReadyNode, private Links {
  public:
-  /// This very task, as a future: the part of TaskState that comes next.
-  FutureBase& future() const noexcept {
-    return *std::launder(reinterpret_cast<FutureBase*>(const_cast<TaskBase*>(this) + 1));
-  }
-  Scheduler& scheduler() const noexcept { return future().scheduler(); }
+  FutureBase& future() const noexcept { return future_; }
+  Scheduler& scheduler() const noexcept { return future_.scheduler(); }
   static TaskBase& from_links(Links& links) noexcept { return static_cast<TaskBase&>(links); }
 
   std::string name() const;
@@ -122,11 +118,9 @@ class TaskBase : public ReadyNode, private Links {
   std::string repr_info() const;
 
  protected:
-  TaskBase(const Frame& outermost, const TaskOptions& options);
+  /// Owns the frame from then on.
+  TaskBase(FutureBase& future, Frame& outermost, const TaskOptions& options);
   ~TaskBase() = default;
-  /// The other half of making a task, when it is a future: what the options say, and the frame,
-  /// which it owns from then on.
-  void begin(Frame& outermost, const TaskOptions& options);
 
   void run() final;
   void drop() noexcept final { future().release(); }
@@ -155,8 +149,9 @@ class TaskBase : public ReadyNode, private Links {
 
   enum class Step : std::uint8_t { suspended, running, ended };
 
+  FutureBase& future_;              // this very task, as a future
   std::source_location coroutine_;  // the outermost
-  Frame* innermost_ = nullptr;      // the frame to resume
+  Frame* innermost_;                // the frame to resume
   Awaited* waiter_ = nullptr;       // what it waits for
   Ref<ContextState> context_;
   std::uint64_t number_ : 48 = 0;   // of the default name
@@ -171,12 +166,10 @@ class TaskBase : public ReadyNode, private Links {
 };
 
 template <class T>
-class TaskState final : public TaskBase, public FutureState<T> {
+class TaskState final : public FutureState<T>, public TaskBase {
  public:
   TaskState(Scheduler& scheduler, FrameOwner<T> frame, const TaskOptions& options)
-      : TaskBase(*frame, options), FutureState<T>(scheduler) {
-    static_assert(alignof(FutureState<T>) == alignof(TaskBase), "so that one follows the other");
-    begin(*frame, options);
+      : FutureState<T>(scheduler), TaskBase(*this, *frame, options) {
     frame.release();
   }
 
