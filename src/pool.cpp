@@ -124,17 +124,19 @@ class Chunk : public Stock {
 /// A stock of chunks: what is asked of malloc, and given back to it, in one piece.
 class Region : public Stock {
  public:
-  static Region& make() { return *new (::operator new(size)) Region; }
+  static Region& make() {
+    // One chunk more, for the first one begins where an address is a multiple of its size.
+    return *new (::operator new(sizeof(Region) + (chunks + 1) * Chunk::size)) Region;
+  }
   static void destroy(Region& region) noexcept { ::operator delete(&region); }
 
  private:
   static constexpr std::size_t chunks = 16;
-  static constexpr std::size_t size = (chunks + 1) * Chunk::size;  // chunks are aligned
 
   Region() noexcept : Stock(first_chunk(), Chunk::size, chunks) {}
   char* first_chunk() noexcept {
-    auto* const end = reinterpret_cast<char*>(this) + Chunk::size;
-    return end - reinterpret_cast<std::uintptr_t>(end) % Chunk::size;
+    const auto behind = reinterpret_cast<std::uintptr_t>(this + 1);
+    return reinterpret_cast<char*>(this + 1) + (Chunk::size - behind % Chunk::size);
   }
 };
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <boost/test/unit_test.hpp>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <set>
 #include <thread>
@@ -60,7 +61,7 @@ void in_a_thread(auto function) { std::thread(function).join(); }
 
 }  // namespace
 
-BOOST_AUTO_TEST_SUITE(pool)
+BOOST_AUTO_TEST_SUITE(pool_tests)
 
 BOOST_AUTO_TEST_CASE(every_size_has_room_and_is_aligned) {
   for (std::size_t size : {1, 2, 15, 16, 17, 24, 48, 176, 1000, 1008, 1023, 1024, 1025, 5000}) {
@@ -141,6 +142,20 @@ BOOST_AUTO_TEST_CASE(trimmed) {
   kept.free();
   Pool::trim();
   Pool::trim();
+}
+
+/// It is no matter where malloc puts what the chunks are cut from.
+BOOST_AUTO_TEST_CASE(anywhere_in_memory) {
+  void* volatile before = std::malloc(4 << 20);
+  std::free(before);  // from now on malloc takes what is smaller from its heap
+  for (std::size_t step = 0; step != 4096; ++step) {
+    before = std::malloc(2'000'000 + 16 * step);
+    Blocks blocks(1024, 70);  // more than a chunk
+    BOOST_TEST(blocks.intact());
+    blocks.free();
+    Pool::trim();
+    std::free(before);
+  }
 }
 
 /// The thread's pool goes before those of its thread-local objects that were made before it.
