@@ -218,10 +218,10 @@ void StreamReaderProtocol::data_received(BytesView data) {
   if (const auto reader = reader_.lock()) reader->feed_data(data);
 }
 
-bool StreamReaderProtocol::leave_data(detail::ByteSource& source, std::size_t count) {
+bool StreamReaderProtocol::leave_data(detail::ByteSource& source) {
   if (typeid(*this) != typeid(StreamReaderProtocol)) return false;  // it may have a data_received()
   const auto reader = reader_.lock();
-  return reader && reader->leave_data(source, count);
+  return reader && reader->leave_data(source);
 }
 
 void StreamReaderProtocol::fetch_data() {

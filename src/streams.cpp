@@ -75,8 +75,10 @@ void StreamReaderState::feed_data(BytesView data) {
   pause_if_full();
 }
 
-bool StreamReaderState::leave_data(ByteSource& source, std::size_t count) {
+bool StreamReaderState::leave_data(ByteSource& source) {
   if (!waiter_ || eof_ || !buffer_.empty()) return false;
+  const std::size_t count = source.available();
+  if (count == 0) return false;
   buffer_.leave(source, count);
   wake();
   pause_if_full();

@@ -91,9 +91,9 @@ class Protocol : public StreamProtocol {
 
  private:
   friend class detail::StreamTransport;
-  // Instead of data_received(): so many bytes may stay in their socket until fetch_data(). False if
-  // they are to be received now.
-  virtual bool leave_data(detail::ByteSource&, std::size_t) { return false; }
+  // Instead of data_received(): what has come may stay in its socket until fetch_data(). False if it
+  // is to be received now.
+  virtual bool leave_data(detail::ByteSource&) { return false; }
   virtual void fetch_data() {}
 };
 

@@ -63,7 +63,7 @@ class StreamReaderState final : public Pooled {
   }
   void feed_data(BytesView data);
   /// Feeds bytes that stay where they are until they are read, if a task waits for them.
-  bool leave_data(ByteSource& source, std::size_t count);
+  bool leave_data(ByteSource& source);
   void feed_eof();
   void set_exception(std::exception_ptr error);
   const std::exception_ptr& exception() const noexcept { return exception_; }
@@ -566,7 +566,7 @@ class StreamReaderProtocol : public Protocol,
   void replace_transport(const std::shared_ptr<Transport>& transport);
 
  private:
-  bool leave_data(detail::ByteSource& source, std::size_t count) override;
+  bool leave_data(detail::ByteSource& source) override;
   void fetch_data() override;
 
   StreamReaderProtocol(detail::Scheduler& loop, const StreamReader& reader,

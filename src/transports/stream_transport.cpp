@@ -90,10 +90,7 @@ void StreamTransport::read() {
 /// Who waits for much data is told of it now, and receives it when it takes it, into memory of its
 /// own. What it does not take with the next pass is received then.
 bool StreamTransport::leave_data(Protocol& protocol) {
-  if (!large_) return false;
-  boost::system::error_code error;
-  const std::size_t size = std::min(socket_->available(error), constants::max_read_size);
-  if (size < large_data || !protocol.leave_data(*this, size)) return false;
+  if (!large_ || !protocol.leave_data(*this)) return false;
   left_ = true;
   read_came();
   if (is_reading()) read_early();
@@ -102,6 +99,12 @@ bool StreamTransport::leave_data(Protocol& protocol) {
 
 void StreamTransport::fetch_left() {
   if (std::exchange(left_, false)) static_cast<Protocol&>(*protocol_).fetch_data();
+}
+
+std::size_t StreamTransport::available() noexcept {
+  boost::system::error_code error;
+  const std::size_t size = socket_->available(error);
+  return size < large_data ? 0 : std::min(size, constants::max_read_size);
 }
 
 std::size_t StreamTransport::fetch(MutableBytes memory) noexcept {

@@ -84,6 +84,7 @@ class StreamTransport final : public FlowControlled,
   void read() override;
   bool leave_data(Protocol& protocol);
   void fetch_left();
+  std::size_t available() noexcept override;
   std::size_t fetch(MutableBytes memory) noexcept override;
   void read_for(Protocol& protocol);
   void read_into(BufferedProtocol& protocol);

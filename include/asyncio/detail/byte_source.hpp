@@ -11,6 +11,8 @@ namespace asyncio::inline v1::detail {
 /// where they go, and spares a copy.
 class ByteSource {
  public:
+  /// How many there are; 0 if a copy costs less than that.
+  virtual std::size_t available() noexcept = 0;
   /// Fills `memory`, for which there are enough. Fewer come only if the connection breaks.
   virtual std::size_t fetch(MutableBytes memory) noexcept = 0;
 
