@@ -90,7 +90,7 @@ BOOST_AUTO_TEST_CASE(rule_9_due_timers_come_behind_what_is_queued_in_the_same_pa
 }
 
 BOOST_AUTO_TEST_CASE(a_pass_runs_only_so_many_early_looks_for_io) {
-  struct Look : detail::ReadyNode {
+  struct Look final : detail::ReadyNode {
     void run() override { ran_in_pass = scheduler->passes(); }
     void drop() noexcept override {}
     void keep_subject(detail::Subject&) override {}

@@ -48,7 +48,7 @@ std::string find_naively(const std::vector<Bytes>& separators, const std::string
 }
 
 /// Gives the digits, again and again, but no more than it has.
-struct Digits : detail::ByteSource {
+struct Digits final : detail::ByteSource {
   explicit Digits(std::size_t left) : left(left) {}
   std::size_t available() noexcept override { return left; }
   std::size_t fetch(MutableBytes memory) noexcept override {
