@@ -296,6 +296,8 @@ BOOST_AUTO_TEST_CASE(b1_the_loop_closes_and_the_reader_keeps_it) {
       throw SystemExit(0);  // at once, not at the end of the pass
     };
     BOOST_CHECK_THROW(loop.run_until_complete(body()), SystemExit);
+    loop.close();
+    BOOST_TEST((loop.reports == Lines{"Task was destroyed but it is pending!: None"}));
   }
   BOOST_TEST(received(kept->pair.reader) == large);
 }
