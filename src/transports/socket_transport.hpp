@@ -179,6 +179,7 @@ class SocketTransport : protected SocketNames,
   void queue();
   void arrived(bool more = false);
   void start_reading();
+  void plan_early_read();
   void readable();
   void read_ready();
   void writable();
@@ -328,17 +329,20 @@ void SocketTransport<Kind>::resume_reading() {
 template <class Kind>
 void SocketTransport<Kind>::start_reading() {
   if (!is_reading() || waits_readable_) return;
-  first_read_pass_ = loop_->passes() + 1;
-  early_ = true;
-  read_due_ = true;
+  plan_early_read();
   queue();
 }
 
 template <class Kind>
-void SocketTransport<Kind>::read_early() {
+void SocketTransport<Kind>::plan_early_read() {
   first_read_pass_ = loop_->passes() + 1;
   early_ = true;
   read_due_ = true;
+}
+
+template <class Kind>
+void SocketTransport<Kind>::read_early() {
+  plan_early_read();
   if (std::exchange(queued_, true)) return;
   this->add_ref();
   loop_->push_early(*this);

@@ -225,6 +225,16 @@ Measured pingpong(std::uint64_t n) {
   });
 }
 
+/// The end of a nested call: its caller goes on.
+struct Return {
+  bool await_ready() const noexcept { return false; }
+  template <class Promise>
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> callee) const noexcept {
+    return callee.promise().caller;
+  }
+  void await_resume() const noexcept {}
+};
+
 /// A nested call; control goes straight to it and straight back.
 class Call {
  public:
@@ -232,14 +242,6 @@ class Call {
     promise_type() noexcept {}
     Call get_return_object() noexcept { return Call(*this); }
     std::suspend_always initial_suspend() const noexcept { return {}; }
-    struct Return {
-      bool await_ready() const noexcept { return false; }
-      std::coroutine_handle<> await_suspend(
-          std::coroutine_handle<promise_type> callee) const noexcept {
-        return callee.promise().caller;
-      }
-      void await_resume() const noexcept {}
-    };
     Return final_suspend() const noexcept { return {}; }
     void return_value(int result) noexcept { value = result; }
     [[noreturn]] void unhandled_exception() const noexcept { std::terminate(); }
@@ -302,14 +304,6 @@ class Failing {
     promise_type() noexcept {}
     Failing get_return_object() noexcept { return Failing(*this); }
     std::suspend_always initial_suspend() const noexcept { return {}; }
-    struct Return {
-      bool await_ready() const noexcept { return false; }
-      std::coroutine_handle<> await_suspend(
-          std::coroutine_handle<promise_type> callee) const noexcept {
-        return callee.promise().caller;
-      }
-      void await_resume() const noexcept {}
-    };
     Return final_suspend() const noexcept { return {}; }
     void return_void() const noexcept {}
     void unhandled_exception() noexcept { error = std::current_exception(); }
