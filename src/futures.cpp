@@ -17,6 +17,14 @@ void FutureBase::drop_callbacks() noexcept {
 }
 
 void FutureBase::dispose() noexcept {
+  if (log_exception_ || noted_) [[unlikely]] {
+    if (!take_leave()) return;
+  }
+  delete this;
+}
+
+/// Says what nobody has seen. False if it is to live on.
+bool FutureBase::take_leave() noexcept {
   if (std::exchange(log_exception_, false)) {
     // The report may show the future to a handler, which may keep it: it lives again until then.
     references_ = 1;
@@ -24,10 +32,10 @@ void FutureBase::dispose() noexcept {
         {.message = std::string(type_name()) + " exception was never retrieved",
          .exception = extras_->exception,
          .future = this});
-    if (--references_ != 0) return;
+    if (--references_ != 0) return false;
   }
   if (noted_) scheduler_->notes().forget(*this);
-  delete this;
+  return true;
 }
 
 bool FutureBase::cancel(const std::string* message) {

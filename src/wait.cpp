@@ -7,12 +7,22 @@ namespace asyncio::inline v1::detail {
 
 // -- sleep
 
+/// Completed by its timer, which goes with it.
+class SleepBase::Waking final : public FutureState<void> {
+ public:
+  Waking(Scheduler& loop, Duration delay)
+      : FutureState(loop), timer_(loop.call_at(loop.time() + delay, [this] {
+          if (!done()) set_result();
+        })) {}
+
+ private:
+  ~Waking() override { timer_->cancel(); }
+
+  const Ref<HandleNode> timer_;
+};
+
 void SleepBase::wait() {
-  Scheduler& loop = task_->scheduler();
-  future_ = Ref<FutureState<void>>(adopt_ref, new FutureState<void>(loop));
-  timer_ = loop.call_at(loop.time() + delay_, [future = future_] {
-    if (!future->done()) future->set_result();
-  });
+  future_ = Ref<FutureBase>(adopt_ref, new Waking(task_->scheduler(), delay_));
   task_->wait_for(*future_);
 }
 

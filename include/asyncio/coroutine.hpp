@@ -216,7 +216,7 @@ class [[nodiscard("a coroutine does nothing until it is awaited or made a task")
     frame_ = std::move(other.frame_);
     return *this;
   }
-  ~Coroutine() {
+  [[gnu::always_inline]] ~Coroutine() {
     if (frame_) [[unlikely]]
       detail::report_never_awaited(*frame_);
   }

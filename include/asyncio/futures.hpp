@@ -226,6 +226,7 @@ class FutureBase : public Awaited, public Pooled {
   [[noreturn]] void throw_done();
   std::string callbacks_repr() const;
   void drop_callbacks() noexcept;
+  [[gnu::cold, gnu::noinline]] bool take_leave() noexcept;
 
   std::uint32_t references_ = 1;
   State state_ = State::pending;
@@ -415,7 +416,8 @@ class AnyFuture {
   template <class CompletionToken>
   decltype(auto) async_wait(CompletionToken&& token) const;
 
-  const detail::Ref<detail::FutureBase>& state() const noexcept { return state_; }
+  const detail::Ref<detail::FutureBase>& state() const& noexcept { return state_; }
+  detail::Ref<detail::FutureBase> state() && noexcept { return std::move(state_); }
   friend bool operator==(const AnyFuture&, const AnyFuture&) = default;
 
   /// Waits until it is done; throws what result() would throw.

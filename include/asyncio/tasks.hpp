@@ -460,7 +460,7 @@ TaskFactory create_eager_task_factory(TaskFactory custom_task_constructor);
 namespace detail {
 
 template <class T>
-Task<T> make_task(Scheduler& scheduler, Coroutine<T> coroutine, const TaskOptions& options) {
+Task<T> make_task(Scheduler& scheduler, Coroutine<T>&& coroutine, const TaskOptions& options) {
   Ref<TaskState<T>> state(adopt_ref,
                           new TaskState<T>(scheduler, std::move(coroutine).release(), options));
   state->start(options.eager_start.value_or(false));
@@ -468,15 +468,21 @@ Task<T> make_task(Scheduler& scheduler, Coroutine<T> coroutine, const TaskOption
 }
 
 template <class T>
-Task<T> create_task(Scheduler& scheduler, Coroutine<T> coroutine,
-                    const TaskOptions& options = {.where = {}}) {
-  scheduler.check_usable();  // the coroutine goes with the parameter (rule 49)
-  if (!scheduler.has_task_factory) [[likely]]
-    return make_task(scheduler, std::move(coroutine), options);
+[[gnu::cold]] Task<T> ask_task_factory(Scheduler& scheduler, Coroutine<T>&& coroutine,
+                                       const TaskOptions& options) {
   AnyTask task = scheduler.call_task_factory(AnyCoroutine(std::move(coroutine)), options);
   if (!task || !dynamic_cast<TaskState<T>*>(task.state().get()))
     throw TypeError("the task factory must return the task made of the coroutine it was given");
   return Task<T>(task.state());
+}
+
+template <class T>
+Task<T> create_task(Scheduler& scheduler, Coroutine<T>&& coroutine,
+                    const TaskOptions& options = {.where = {}}) {
+  scheduler.check_usable();
+  if (scheduler.has_task_factory) [[unlikely]]
+    return ask_task_factory(scheduler, std::move(coroutine), options);
+  return make_task(scheduler, std::move(coroutine), options);
 }
 
 /// Coroutines and other awaitables become tasks, futures stay what they are.

@@ -39,23 +39,18 @@ class SleepBase {
 
  protected:
   explicit SleepBase(Duration delay) noexcept : delay_(delay) {}
-  SleepBase(SleepBase&&) noexcept = default;
-  ~SleepBase() {
-    if (timer_) timer_->cancel();
-  }
   [[gnu::always_inline]] void resumed() {
-    if (timer_) timer_->cancel();
     task_->resumed();
     if (future_) future_->check_result();
   }
 
  private:
+  class Waking;
   void wait();
 
   Duration delay_;
   TaskBase* task_ = nullptr;
-  Ref<FutureState<void>> future_;
-  Ref<HandleNode> timer_;
+  Ref<FutureBase> future_;  // null if it only yields
 };
 
 }  // namespace detail
@@ -250,8 +245,8 @@ Ref<FutureBase> gather_child(Scheduler& loop, A&& awaitable) {
   if constexpr (a_future<A>)
     check_same_loop(loop, *future.state());
   else
-    future.state()->as_task()->set_log_destroy_pending(false);
-  return future.state();
+    static_cast<TaskState<await_result<A>>&>(*future.state()).set_log_destroy_pending(false);
+  return std::move(future).state();
 }
 
 inline Scheduler* loop_of() noexcept { return nullptr; }
