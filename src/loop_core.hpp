@@ -206,8 +206,15 @@ class LoopCore final : public Scheduler {
   void wait_as_host();
   void begin_waiting();
   template <class Handler>
-  void post(Handler handler,
-            const std::source_location& where = std::source_location::current());
+  void post(Handler handler, [[maybe_unused]] const std::source_location& where =
+                                 std::source_location::current()) {
+    BOOST_ASIO_HANDLER_LOCATION(
+        (where.file_name(), static_cast<int>(where.line()), where.function_name()));
+    if (strand_)
+      boost::asio::post(*strand_, std::move(handler));
+    else
+      boost::asio::post(*context_, std::move(handler));
+  }
   void hold_context() noexcept;
   void poll();
   void take_events();

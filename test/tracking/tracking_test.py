@@ -18,7 +18,7 @@ places = {(pathlib.Path(file).name, function, int(number)) for function, file, n
           re.findall(r"^@asio\|[\d.]+\|\d+\^\d+\|in '(.*)' \((.*):(\d+)\)$", run.stderr, re.MULTILINE)}
 
 wanted = {
-    "the pump is posted": lambda file, function, _: file == "loop_core.cpp" and "attend" in function,
+    "the pump is posted": lambda file, function, _: file == "loop_drive.cpp" and "attend" in function,
     "a server waits": lambda file, *_: file == "server.cpp",
     "a connection waits": lambda file, function, _:
         file == "socket_transport.hpp" and "wait_read" in function,
