@@ -307,6 +307,12 @@ bool is_base_exit(const std::exception_ptr& error) noexcept {
   return isinstance<SystemExit, KeyboardInterrupt>(error);
 }
 
+std::exception_ptr detail::caught_error() {
+  std::exception_ptr error = std::current_exception();
+  if (is_base_exit(error)) throw;
+  return error;
+}
+
 std::string type_name(const std::exception_ptr& error) {
   if (!error) return "NoneType";
   if (const auto* e = exception_cast<BaseException>(error)) return e->type_name();

@@ -320,13 +320,9 @@ void LoopCore::call_exception_handler(const ExceptionContext& context) {
     // The handler may replace itself.
     const ExceptionHandler handler = exception_handler;
     handler(*facade, context);
-  } catch (const SystemExit&) {
-    throw;
-  } catch (const KeyboardInterrupt&) {
-    throw;
   } catch (...) {
     default_exception_handler({.message = "Unhandled error in exception handler",
-                               .exception = std::current_exception(),
+                               .exception = caught_error(),
                                .context = &context});
   }
 }

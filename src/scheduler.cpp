@@ -30,17 +30,10 @@ void HandleNode::release_last() noexcept {
 }
 
 void HandleNode::callback_raised() {
-  try {
-    throw;
-  } catch (const SystemExit&) {
-    throw;
-  } catch (const KeyboardInterrupt&) {
-    throw;
-  } catch (...) {
-    scheduler_.report({.message = "Exception in callback " + callback_name(),
-                       .exception = std::current_exception(),
-                       .handle = this});
-  }
+  std::exception_ptr error = caught_error();
+  scheduler_.report({.message = "Exception in callback " + callback_name(),
+                     .exception = std::move(error),
+                     .handle = this});
 }
 
 void HandleNode::cancel() noexcept {

@@ -190,13 +190,9 @@ void ServerState::connected(Socket socket, Address peer) {
     if (tls_) lowest = make_tls_transport(*loop_, *tls_, protocol, nullptr).protocol;
     make_stream_transport(*loop_, std::move(socket), std::move(lowest), nullptr, std::move(peer),
                           shared_from_this());
-  } catch (const SystemExit&) {
-    throw;
-  } catch (const KeyboardInterrupt&) {
-    throw;
   } catch (...) {
     loop_->call_exception_handler({.message = "Error on transport creation for incoming connection",
-                                   .exception = std::current_exception(),
+                                   .exception = caught_error(),
                                    .protocol = std::move(protocol)});
   }
 }

@@ -64,11 +64,8 @@ class Race {
     try {
       co_await race.attempt_(index);
       succeeded = true;
-    } catch (const SystemExit&) {
-      throw;
-    } catch (const KeyboardInterrupt&) {
-      throw;
     } catch (...) {  // a cancellation too: the race is over then, or the attempt is
+      (void)caught_error();
     }
     if (succeeded)
       race.won(index);

@@ -421,6 +421,10 @@ bool is_exception(const std::exception_ptr& error) noexcept;
 bool is_cancelled_error(const std::exception_ptr& error) noexcept;
 // SystemExit or KeyboardInterrupt, which leave the loop at once (rule 13).
 bool is_base_exit(const std::exception_ptr& error) noexcept;
+namespace detail {
+/// Inside a catch clause: what was caught; a SystemExit or KeyboardInterrupt goes on instead.
+std::exception_ptr caught_error();
+}  // namespace detail
 
 // Is it one of these classes? isinstance<Exception> is is_exception(), as in Python.
 template <class... E>

@@ -61,12 +61,8 @@ Coroutine<> ChildTransport::start(std::shared_ptr<ChildTransport> self, ChildReq
   std::exception_ptr failure;
   try {
     co_await connected;
-  } catch (const SystemExit&) {
-    throw;
-  } catch (const KeyboardInterrupt&) {
-    throw;
   } catch (...) {
-    failure = std::current_exception();
+    failure = caught_error();
   }
   if (!failure) co_return;
   self->close();
@@ -90,12 +86,8 @@ Coroutine<> ChildTransport::connect_pipes(std::shared_ptr<ChildTransport> self, 
       if (self->closed_) protocol->transport->close();
     }
     self->connected();
-  } catch (const SystemExit&) {
-    throw;
-  } catch (const KeyboardInterrupt&) {
-    throw;
   } catch (...) {
-    failure = std::current_exception();
+    failure = caught_error();
   }
   if (waiter->done()) co_return;
   if (failure)

@@ -30,12 +30,8 @@ std::exception_ptr caught(F&& f) {
   try {
     f();
     return nullptr;
-  } catch (const SystemExit&) {
-    throw;
-  } catch (const KeyboardInterrupt&) {
-    throw;
   } catch (...) {
-    return std::current_exception();
+    return caught_error();
   }
 }
 
