@@ -3,6 +3,7 @@
 #pragma once
 
 #include <asyncio/detail/pool_allocator.hpp>
+#include <asyncio/detail/prefetch.hpp>
 #include <asyncio/exceptions.hpp>
 #include <asyncio/handles.hpp>
 #include <asyncio/logging.hpp>
@@ -35,14 +36,7 @@ std::exception_ptr caught(F&& f) {
   }
 }
 
-/// Asks the processor to have this in its cache soon, whatever it is.
-inline void prefetch([[maybe_unused]] const void* place) noexcept {
-#if defined(__GNUC__)
-  __builtin_prefetch(place);
-#endif
-}
-
-/// The same for what a request needs of a transport, whose entry in a queue this is.
+/// For what a request needs of a transport, whose entry in a queue this is.
 inline void prefetch_around(const ReadyNode* entry) noexcept {
   if (!entry) return;
   const auto* const place = reinterpret_cast<const char*>(entry);

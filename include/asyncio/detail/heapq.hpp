@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include <asyncio/detail/prefetch.hpp>
+
 namespace asyncio::inline v1::detail {
 
 template <class T, class Less = std::less<T>>
@@ -60,6 +62,8 @@ class HeapQ {
     std::size_t place = top;
     for (std::size_t child = 2 * top + 1; child < end; child = 2 * place + 1) {
       const std::size_t right = child + 1;
+      const std::size_t below = 4 * child + 3;  // where the next but one is found
+      if (below < end) prefetch(&elements_[below]);
       place = right < end && !less_(elements_[child], elements_[right]) ? right : child;
     }
     while (place != top && less_(elements_[element], elements_[place])) place = parent(place);
