@@ -172,6 +172,7 @@ def _compile_section(run, verdicts):
 
 
 def report(run, load):
+    """The text, and what it says of the targets."""
     verdicts = Verdicts()
     sections = [_echo_section(run, configuration, verdicts)
                 for configuration in run.configurations]
@@ -181,4 +182,5 @@ def report(run, load):
         sections.append(_threads_section(run, verdicts))
     if run.compiled:
         sections.append(_compile_section(run, verdicts))
-    return "\n\n".join(["# Benchmark", _preamble(run, load), *sections, verdicts.section()]) + "\n"
+    text = "\n\n".join(["# Benchmark", _preamble(run, load), *sections, verdicts.section()])
+    return text + "\n", verdicts

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from collections import defaultdict
 import plan
 import plot
 import report
+import summary
 from measure import HERE, Failure, Machine
 
 ROOT = HERE.parent.parent
@@ -30,14 +32,19 @@ def arguments():
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME",
                         help="configurations and workloads, of " + ", ".join(names))
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "build" / "benchmark",
-                        metavar="DIR", help="for report.md, ratios.svg, samples.json")
+                        metavar="DIR", help="for report.md, ratios.svg, summary.md, samples.json")
+    parser.add_argument("--publish", action="store_true",
+                        help="put report and plot beside this program, the summary into README.md")
     parser.add_argument("--quick", action="store_true",
                         help="does it all work? Few operations, worthless numbers")
     parser.add_argument("--no-pin", action="store_true",
                         help="leave it to the kernel on which processors server and load run")
     parser.add_argument("--bin", type=pathlib.Path, metavar="DIR",
                         help="the programs are here; otherwise the release preset is built")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.publish and (options.quick or options.only != names):
+        parser.error("--publish wants everything measured, and not --quick")
+    return options
 
 
 def build():
@@ -137,12 +144,19 @@ def main():
         run.measure()
     except Failure as failure:
         sys.exit(f"FAILED: {failure}")
-    text = report.report(run, load)
+    text, verdicts = report.report(run, load)
+    short = summary.summary(run, verdicts)
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "report.md").write_text(text)
+    (options.output / "summary.md").write_text(short)
     (options.output / "samples.json").write_text(json.dumps(run.samples(), indent=1) + "\n")
     if run.configurations:
         (options.output / "ratios.svg").write_text(plot.plot(run))
+    if options.publish:
+        for name in ("report.md", "ratios.svg"):
+            shutil.copy(options.output / name, HERE)
+        readme = ROOT / "README.md"
+        readme.write_text(summary.published(readme.read_text(), short))
     print(text)
     print(f"written to {options.output}", file=sys.stderr)
 

@@ -13,8 +13,10 @@ import unittest
 import xml.etree.ElementTree
 
 import plan
+import summary
 
 HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
 BIN = pathlib.Path(os.environ["ASYNCIO_BIN"])
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -60,6 +62,22 @@ class Driver(unittest.TestCase):
 
         self.assertRegex(text, r"\n\| &lt;asyncio/asyncio.hpp> \| \d+ ms \| ")
         self.assertRegex(text, r"\n## Targets: \d+ met, \d+ missed\n")
+
+        short = (self.directory / "summary.md").read_text()
+        self.assertRegex(short, r"^Medians of 1 rounds, .* targets \d+ are missed\.\n")
+        for configuration in plan.CONFIGURATIONS:
+            if configuration.base == plan.EPOLL:
+                self.assertIn(f" | {configuration.title} |", short)
+        for workload in plan.WORKLOADS:
+            self.assertRegex(short, rf"\n\| `{workload}` \| [\d.]+ (ns|B) \|")
+
+    def test_the_readme_has_a_place_for_the_summary(self):
+        readme = (ROOT / "README.md").read_text()
+        changed = summary.published(readme, "new\n")
+        self.assertIn(f"{summary.BEGIN}\n\nnew\n\n{summary.END}\n", changed)
+        self.assertEqual(summary.published(changed, "new\n"), changed)
+        with self.assertRaisesRegex(ValueError, "no place"):
+            summary.published("", "new\n")
 
     def assert_fails(self, substitute, reason):
         """With the substitute in the place of our server."""
