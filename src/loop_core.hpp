@@ -261,7 +261,6 @@ class LoopCore final : public Scheduler {
   /// others that came with it.
   bool batch_open_ = false;
   bool more_expected_ = false;  // see push_event
-  unsigned events_ = 0;  // see take_events
   static constexpr unsigned most_alone = 32;
   unsigned alone_credit_ = most_alone;  // first events that may be handled alone
   bool in_run_host_ = false;

@@ -13,7 +13,7 @@ namespace {
 /// Between two looks at the kernel while callbacks are queued.
 constexpr Duration longest_between_polls = Duration::from_nanoseconds(1'000'000);
 
-/// Of epoll, by Asio.
+/// As many as Asio asks epoll for.
 constexpr unsigned events_at_once = 128;
 
 /// Rule 5: timers wake at whole milliseconds, never early.
@@ -103,18 +103,14 @@ void LoopCore::poll() {
   }
 }
 
-// What has come is for this pass. But the kernel also reports what an early read has taken, or is
-// about to take. When it is mostly that, the rest may come with the next pass: a busy loop would
-// otherwise go through all of many connections twice, and find none in the processor's cache.
+// What has come is for this pass; of very much, the rest comes with the next ones. A busy loop would
+// otherwise touch each of many connections twice, and find none in the processor's cache.
 void LoopCore::take_events() {
-  do {
-    events_ = 0;
-    for (unsigned i = 0; i != events_at_once; ++i) {
-      if (context_->poll_one() != 0) continue;
-      budget_ = Budget(time());
-      return;
-    }
-  } while (events_ >= events_at_once / 2);
+  for (unsigned i = 0; i != events_at_once; ++i) {
+    if (context_->poll_one() != 0) continue;
+    budget_ = Budget(time());
+    return;
+  }
   budget_ = Budget::used_up();
 }
 
@@ -234,7 +230,6 @@ void LoopCore::attend() noexcept {
 /// In a guest that waits, the first event is handled at once. If the pump has to be posted then, it
 /// is the mark behind the rest of the batch.
 void LoopCore::push_event(ReadyNode& node, bool more) {
-  ++events_;
   more_expected_ |= more;
   const bool waited = !std::exchange(attended_, true);
   push_io(node);

@@ -238,7 +238,7 @@ BOOST_AUTO_TEST_CASE(rule_6_reading_goes_before_writing) {
   }
 }
 
-/// What comes to a loop that has something to do, and is mostly no readiness, is taken in parts.
+/// Very much that comes at once to a loop that has something to do is taken in parts.
 BOOST_AUTO_TEST_CASE(a_busy_loop_makes_passes_between_many_handlers) {
   EventLoop loop;
   int handled = 0;
