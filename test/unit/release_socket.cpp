@@ -228,7 +228,7 @@ BOOST_AUTO_TEST_CASE(a_server_counts_the_connection_as_gone) {
 }
 
 BOOST_AUTO_TEST_CASE(the_reader_still_gives_what_it_has_and_then_the_end) {
-  const core_tests::Log log;
+  const core_tests::CapturedLog log;
   Connection c;
   auto [mine, theirs] = Socket::pair();
   c.peer = std::move(theirs);
@@ -243,7 +243,7 @@ BOOST_AUTO_TEST_CASE(the_reader_still_gives_what_it_has_and_then_the_end) {
     BOOST_TEST(reader.at_eof());
   }
   check_connected(c, released);
-  BOOST_TEST(log.lines.empty());
+  BOOST_TEST(log.records.empty());
 }
 
 BOOST_AUTO_TEST_CASE(with_a_limit_of_zero_drain_waits_until_the_socket_can_be_released) {
