@@ -72,15 +72,10 @@ BOOST_AUTO_TEST_CASE(cn22_a_server_and_a_client_talk) {
   loop.run_until_complete(asyncio::sleep(0));
 }
 
-BOOST_AUTO_TEST_CASE(a_literal_address_does_not_yield_before_connection_made) {
-  EventLoop loop;
+BOOST_FIXTURE_TEST_CASE(a_literal_address_does_not_yield_before_connection_made, LoopFixture) {
   const auto protocol = std::make_shared<Recorder>();
   const auto task = loop.create_task(
       loop.create_datagram_endpoint([&] { return protocol; }, {.local_addr = {"127.0.0.1", 0}}));
-  const auto pass = [&] {
-    loop.stop();
-    loop.run_forever();
-  };
   pass();  // its first step
   BOOST_TEST(protocol->events.empty());
   pass();

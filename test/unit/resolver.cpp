@@ -14,13 +14,14 @@
 #include <boost/test/unit_test.hpp>
 
 #include <asyncio/event_loop.hpp>
-#include <asyncio/logging.hpp>
 #include <asyncio/wait.hpp>
 
+#include "captured_log.hpp"
 #include "connection_helpers.hpp"
 
 using namespace connection_tests;
 using namespace std::string_literals;
+using unit_tests::CapturedLog;
 
 BOOST_AUTO_TEST_SUITE(resolver_tests)
 
