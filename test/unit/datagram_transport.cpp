@@ -524,17 +524,17 @@ BOOST_AUTO_TEST_CASE(a_protocol_of_another_kind_is_a_type_error) {
 }
 
 BOOST_AUTO_TEST_CASE(debug_mode_logs_pausing) {
+  const CapturedLog log(LogLevel::debug);
   Fixture f;
   f.open_pair();
   f.loop.set_debug(true);
-  const CapturedLog log(LogLevel::debug);
   f.transport->pause_reading();
   f.transport->resume_reading();
   const Lines lines = log.lines();
-  BOOST_TEST_REQUIRE(lines.size() == 2u);
-  BOOST_TEST(lines[0].starts_with("DEBUG:asyncio:<DatagramTransport fd="));
-  BOOST_TEST(lines[0].ends_with("> pauses reading"));
-  BOOST_TEST(lines[1].ends_with("> resumes reading"));
+  BOOST_TEST_REQUIRE(lines.size() == 3u);  // the first of the loop
+  BOOST_TEST(lines[1].starts_with("DEBUG:asyncio:<DatagramTransport fd="));
+  BOOST_TEST(lines[1].ends_with("> pauses reading"));
+  BOOST_TEST(lines[2].ends_with("> resumes reading"));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

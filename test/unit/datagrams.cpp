@@ -430,7 +430,7 @@ BOOST_AUTO_TEST_CASE(debug_mode_logs_the_creation) {
     g.open({.remote_addr = {"127.0.0.1", 9}});
   }
   const Lines lines = log.lines();
-  BOOST_TEST_REQUIRE(lines.size() >= 4u);  // two of the loops
+  BOOST_TEST_REQUIRE(lines.size() >= 4u);  // the first two of the loops
   BOOST_TEST(
       lines[2].starts_with("INFO:asyncio:Datagram endpoint local_addr=('127.0.0.1', 0) "
                            "remote_addr=None created: (<DatagramTransport fd="));
