@@ -186,15 +186,15 @@ BOOST_AUTO_TEST_CASE(rule_45_closing_reports_and_releases_a_thousand_pending_tas
 
 BOOST_AUTO_TEST_CASE(the_destructor_does_what_close_does) {
   went_on = false;
-  Log log;
+  const CapturedLog log;
   std::optional<VirtualLoop> loop(std::in_place);
   std::optional<Crowd> crowd(std::in_place, *loop);
   for (int i = 0; i != 5; ++i) loop->pass();
   loop.reset();
   BOOST_TEST(Counted::alive == 0);
   BOOST_TEST(!went_on);
-  BOOST_TEST(log.lines.size() == reporting);
-  BOOST_TEST(log.lines[0].message.starts_with(
+  BOOST_TEST(log.records.size() == reporting);
+  BOOST_TEST(log.records[0].message.starts_with(
       "Task was destroyed but it is pending!\ntask: <Task pending name='Task-"));
   crowd->future.set_result();  // nobody waits for it any more
   crowd.reset();
@@ -345,17 +345,17 @@ BOOST_AUTO_TEST_CASE(futures_tasks_and_handles_that_outlive_the_loop_are_harmles
 }
 
 BOOST_AUTO_TEST_CASE(an_exception_never_retrieved_is_reported_also_after_the_loop) {
-  Log log;
+  const CapturedLog log;
   std::optional<Future<>> future;
   {
     VirtualLoop loop;
     future = loop.create_future();
     future->set_exception(ValueError("text"));
   }
-  BOOST_TEST(log.lines.empty());
+  BOOST_TEST(log.records.empty());
   future.reset();
-  BOOST_REQUIRE(log.lines.size() == 1u);
-  BOOST_TEST(log.lines[0].message ==
+  BOOST_REQUIRE(log.records.size() == 1u);
+  BOOST_TEST(log.records[0].message ==
              "Future exception was never retrieved\nfuture: <Future finished "
              "exception=ValueError('text')>\nValueError('text')");
 }

@@ -28,7 +28,7 @@
 
 namespace asio = boost::asio;
 using namespace asyncio;
-using core_tests::Log;
+using core_tests::CapturedLog;
 using core_tests::Trace;
 using core_tests::joined;
 
@@ -369,12 +369,12 @@ BOOST_AUTO_TEST_CASE(the_task_has_a_copy_of_the_initiators_context) {
 
 BOOST_AUTO_TEST_CASE(an_operation_that_is_never_begun_is_a_coroutine_never_awaited) {
   EventLoop loop;
-  Log log;
+  CapturedLog log;
   {
     [[maybe_unused]] auto operation = async_run(loop, nothing(), asio::deferred);
   }
-  BOOST_TEST_REQUIRE(log.lines.size() == 1u);
-  BOOST_TEST(log.lines[0].message.find("was never awaited") != std::string::npos);
+  BOOST_TEST_REQUIRE(log.records.size() == 1u);
+  BOOST_TEST(log.records[0].message.find("was never awaited") != std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(system_exit_comes_to_the_handler_and_leaves_the_loop) {
@@ -398,7 +398,7 @@ BOOST_AUTO_TEST_CASE(system_exit_comes_to_the_handler_and_leaves_the_loop) {
 // -- the ends of loops
 
 BOOST_AUTO_TEST_CASE(a_closed_loop_says_so_to_the_handler) {
-  Log log;
+  CapturedLog log;
   asio::io_context context;
   EventLoop loop(context);
   const Future<> future(loop);
@@ -412,7 +412,7 @@ BOOST_AUTO_TEST_CASE(a_closed_loop_says_so_to_the_handler) {
     BOOST_TEST(call.count == 1);
     BOOST_TEST(repr(call.error) == "RuntimeError('Event loop is closed')");
   }
-  BOOST_TEST(log.lines.empty());
+  BOOST_TEST(log.records.empty());
 }
 
 BOOST_AUTO_TEST_CASE(what_a_loop_has_not_done_when_it_is_closed_is_aborted) {

@@ -13,13 +13,14 @@
 #include <boost/beast/websocket.hpp>
 #include <boost/test/unit_test.hpp>
 #include <exception>
-#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include <asyncio/event_loop.hpp>
 #include <asyncio/streams.hpp>
+
+#include "loop_fixture.hpp"
 
 namespace asio = boost::asio;
 namespace beast = boost::beast;
@@ -34,7 +35,7 @@ namespace {
 using namespace asyncio;
 
 /// A connection: a stream of ours serves, a plain socket is the client. Both live in the loop.
-struct Fixture {
+struct Fixture : unit_tests::LoopFixture {
   Fixture() {
     auto accept = [this](StreamReader reader, StreamWriter writer) {
       accepted.emplace(reader, writer);
@@ -52,12 +53,6 @@ struct Fixture {
     server.close();
   }
 
-  void run_until(const std::function<bool()>& done) {
-    while (!done()) {
-      loop.stop();
-      loop.run_forever();
-    }
-  }
   /// Both to their ends.
   template <class ServerSide, class ClientSide>
   void run(ServerSide serving, ClientSide asking) {
@@ -71,7 +66,6 @@ struct Fixture {
     run_until([&] { return ended == 2; });
   }
 
-  EventLoop loop;
   Server server;
   std::optional<AsioStream> accepted;
   bool connected = false;

@@ -24,10 +24,15 @@
 #include <asyncio/protocols.hpp>
 #include <asyncio/subprocess_options.hpp>
 
+#include "captured_log.hpp"
+#include "loop_fixture.hpp"
+#include "thrown_by.hpp"
+
 namespace child_tests {
 
 using namespace asyncio;
 using namespace asyncio::subprocess;
+using namespace unit_tests;
 using Events = std::vector<std::string>;
 
 /// Collects what the child says; `lost` is done when all is over.
@@ -57,7 +62,7 @@ class Recorder : public SubprocessProtocol {
   void pause_writing() override { events.push_back("pause"); }
   void resume_writing() override { events.push_back("resume"); }
   void connection_lost(std::exception_ptr error) override {
-    events.push_back("lost " + (error ? type_name(error) : std::string("None")));
+    events.push_back(lost_text(error));
     if (on_lost) on_lost();
     transport.reset();
     if (!lost.done()) lost.set_result();
@@ -83,16 +88,9 @@ inline void wait_until_gone(pid_t pid) {
   while (::kill(pid, 0) == 0) std::this_thread::yield();
 }
 
-struct Child {
-  EventLoop loop;
-  Events reports;
+struct Child : LoopFixture {
   std::shared_ptr<Recorder> protocol;
 
-  Child() {
-    loop.set_exception_handler([this](EventLoop&, const ExceptionContext& context) {
-      reports.push_back(context.message + ' ' + repr(context.exception));
-    });
-  }
   ~Child() {
     loop.close();
     if (protocol) protocol->on_made = protocol->on_exit = protocol->on_lost = nullptr;
@@ -118,20 +116,9 @@ struct Child {
     return loop.run_until_complete(loop.subprocess_exec(factory(), parts...)).first;
   }
   void finish() { loop.run_until_complete(protocol->lost); }
-  void pass(int count = 1) {
-    while (count-- > 0) {
-      loop.stop();
-      loop.run_forever();
-    }
-  }
   template <class... Parts>
   std::string error_of(const Parts&... parts) {
-    try {
-      start(parts...);
-    } catch (...) {
-      return repr(std::current_exception());
-    }
-    return "None";
+    return thrown_by([&] { start(parts...); });
   }
   bool happened(const std::string& event) const {
     return std::count(protocol->events.begin(), protocol->events.end(), event) == 1;

@@ -118,16 +118,16 @@ BOOST_AUTO_TEST_CASE(done_callbacks_run_where_it_is_completed_in_order_or_at_onc
 }
 
 BOOST_AUTO_TEST_CASE(what_a_done_callback_throws_is_logged_and_the_others_run) {
-  const Log log;
+  const CapturedLog log;
   const ConcurrentFuture<> future;
   bool called = false;
   future.add_done_callback([](auto&&) { throw ValueError("x"); });
   future.add_done_callback([&](auto&&) { called = true; });
   future.set_result();
   BOOST_TEST(called);
-  BOOST_TEST_REQUIRE(log.lines.size() == 1u);
-  BOOST_TEST(log.lines[0].name == "concurrent.futures");
-  BOOST_TEST(log.lines[0].message.starts_with("exception calling callback for <Future at 0x"));
+  BOOST_TEST_REQUIRE(log.records.size() == 1u);
+  BOOST_TEST(log.records[0].name == "concurrent.futures");
+  BOOST_TEST(log.records[0].message.starts_with("exception calling callback for <Future at 0x"));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

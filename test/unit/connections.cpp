@@ -381,11 +381,7 @@ BOOST_AUTO_TEST_CASE(happy_eyeballs_with_one_address_is_an_ordinary_connection) 
 BOOST_AUTO_TEST_CASE(an_accepted_asio_socket_becomes_a_connection) {
   boost::asio::io_context context;
   boost::asio::ip::tcp::acceptor acceptor(context, {boost::asio::ip::address_v4::loopback(), 0});
-  Socket client(AF_INET, SOCK_STREAM);
-  try {
-    client.connect(Address("127.0.0.1", acceptor.local_endpoint().port()));
-  } catch (const BlockingIOError&) {
-  }
+  Socket client = connected_socket(Address("127.0.0.1", acceptor.local_endpoint().port()));
   boost::asio::ip::tcp::socket accepted = acceptor.accept();
   client.send("hello");
 

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <asyncio/event_loop.hpp>
-#include <asyncio/logging.hpp>
 #include <asyncio/testing.hpp>
 #include <asyncio/wait.hpp>
 
@@ -14,7 +13,11 @@
 #include <utility>
 #include <vector>
 
+#include "captured_log.hpp"
+
 namespace core_tests {
+
+using unit_tests::CapturedLog;
 
 /// A loop on virtual time, with the default exception handler.
 class VirtualLoop : public asyncio::testing::TestLoop {
@@ -74,25 +77,6 @@ class AtExit {
 
  private:
   F f_;
-};
-
-/// Collects what is logged, for as long as it lives.
-class Log {
- public:
-  struct Line {
-    std::string name;
-    asyncio::LogLevel level;
-    std::string message;
-  };
-  Log() {
-    asyncio::set_log_sink([this](const asyncio::LogRecord& record) {
-      lines.push_back({std::string(record.name), record.level, std::string(record.message)});
-    });
-  }
-  Log(const Log&) = delete;
-  Log& operator=(const Log&) = delete;
-  ~Log() { asyncio::set_log_sink({}); }
-  std::vector<Line> lines;
 };
 
 /// Collects what a loop's exception handler is told. It keeps no handles of futures and tasks.

@@ -8,25 +8,27 @@
 #include <utility>
 #include <vector>
 
-#include <fcntl.h>
 #include <sys/socket.h>
 
 #include <boost/test/unit_test.hpp>
 
 #include <asyncio/event_loop.hpp>
 #include <asyncio/exceptions.hpp>
-#include <asyncio/logging.hpp>
 #include <asyncio/protocols.hpp>
 #include <asyncio/transports.hpp>
+
+#include "captured_log.hpp"
+#include "loop_fixture.hpp"
+#include "socket_helpers.hpp"
+#include "thrown_by.hpp"
 
 namespace datagram_fixture {
 
 using namespace asyncio;
+using namespace unit_tests;
+using socket_tests::NoDescriptorLeft;
+using socket_tests::udp_socket;
 using Lines = std::vector<std::string>;
-
-inline std::string name_or_none(const std::exception_ptr& error) {
-  return error ? type_name(error) : "None";
-}
 
 /// Writes down what it is told, and does what the test says.
 class Recorder : public DatagramProtocol {
@@ -47,14 +49,14 @@ class Recorder : public DatagramProtocol {
     BOOST_TEST((addr == senders.back()));
   }
   void error_received(std::exception_ptr error) override {
-    note("error " + name_or_none(error), on_error);
+    note("error " + type_name(error), on_error);
   }
   void pause_writing() override { note("pause", on_pause); }
   void resume_writing() override { note("resume", on_resume); }
   void connection_lost(std::exception_ptr error) override {
     transport.reset();
     on_made = on_datagram = on_error = on_pause = on_resume = nullptr;
-    events.push_back("lost " + name_or_none(error));
+    events.push_back(lost_text(error));
   }
   /// What was written down since the last call.
   Lines news() { return std::exchange(events, {}); }
@@ -66,16 +68,6 @@ class Recorder : public DatagramProtocol {
   }
 };
 
-struct CapturedLog {
-  Lines lines;
-  CapturedLog() {
-    set_log_sink([this](const LogRecord& record) {
-      lines.push_back(std::string(level_name(record.level)) + ": " + std::string(record.message));
-    });
-  }
-  ~CapturedLog() { set_log_sink({}); }
-};
-
 /// Two connected Unix datagram sockets. Unlike UDP they say when the receiver's queue is full.
 inline std::pair<Socket, Socket> datagram_pair() {
   int handles[2];
@@ -83,21 +75,8 @@ inline std::pair<Socket, Socket> datagram_pair() {
   return {Socket(handles[0]), Socket(handles[1])};
 }
 
-inline Socket udp_socket() {
-  Socket socket(AF_INET, SOCK_DGRAM);
-  socket.bind(Address("127.0.0.1", 0));
-  return socket;
-}
-
 /// Nobody is there.
 inline Address unused_address() { return udp_socket().getsockname(); }
-
-inline int open_descriptors() {
-  int count = 0;
-  for (int descriptor = 0; descriptor != 256; ++descriptor)
-    count += ::fcntl(descriptor, F_GETFD) != -1;
-  return count;
-}
 
 /// All that waits in a socket.
 inline Lines received(Socket& socket) {
@@ -109,29 +88,12 @@ inline Lines received(Socket& socket) {
   return all;
 }
 
-/// "TypeError: text" of what an ordinary call throws.
-inline std::string text_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const std::exception& error) {
-    return type_name(std::current_exception()) + ": " + error.what();
-  }
-  return "nothing thrown";
-}
-
 /// A loop with one endpoint, and a peer that is the test's.
-struct Fixture {
-  EventLoop loop;
-  Lines reports;
+struct Fixture : LoopFixture {
   std::shared_ptr<Recorder> protocol = std::make_shared<Recorder>();
   std::shared_ptr<DatagramTransport> transport;
   Socket peer;
 
-  Fixture() {
-    loop.set_exception_handler([this](EventLoop&, const ExceptionContext& context) {
-      reports.push_back(context.message + ": " + repr(context.exception));
-    });
-  }
   ~Fixture() {  // what the tests' own closures hold
     protocol->on_made = protocol->on_datagram = protocol->on_error = protocol->on_pause =
         protocol->on_resume = nullptr;
@@ -162,18 +124,6 @@ struct Fixture {
     peer.connect(transport->get_extra_info(sockname));
   }
 
-  /// Exactly so many passes, each with a look at the kernel (rule 18).
-  void pass(int count = 1) {
-    while (count-- > 0) {
-      loop.stop();
-      loop.run_forever();
-    }
-  }
-  /// However many passes that takes: the kernel hands things over in its own time.
-  template <class Done>
-  void run_until(Done done) {
-    while (!done()) pass();
-  }
   void run_until_event(const std::string& event) {
     run_until([&] { return !protocol->events.empty() && protocol->events.back() == event; });
   }

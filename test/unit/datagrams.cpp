@@ -20,11 +20,12 @@
 namespace {
 
 using namespace datagram_fixture;
+using socket_tests::Folder;
 
 /// What create_datagram_endpoint throws, as Python prints it; "None" if nothing. Whatever happens,
 /// no descriptor may be left.
 std::string error_of(DatagramOptions options) {
-  const int before = open_descriptors() - (options.sock ? 1 : 0);
+  const auto before = socket_tests::open_descriptors() - (options.sock ? 1 : 0);
   std::string text = "None";
   {
     EventLoop loop;
@@ -34,21 +35,9 @@ std::string error_of(DatagramOptions options) {
       text = repr(std::current_exception());
     }
   }
-  BOOST_TEST(open_descriptors() == before);
+  BOOST_TEST(socket_tests::open_descriptors() == before);
   return text;
 }
-
-/// A directory of its own, gone with its end.
-struct Directory {
-  std::filesystem::path path;
-  Directory() {
-    std::string name = (std::filesystem::temp_directory_path() / "datagrams.XXXXXX").string();
-    BOOST_TEST_REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  ~Directory() { std::filesystem::remove_all(path); }
-  std::string file(const char* name) const { return (path / name).string(); }
-};
 
 int option(const DatagramTransport& transport, int name) {
   return transport.get_extra_info(asyncio::socket).getsockopt(SOL_SOCKET, name);
@@ -83,15 +72,10 @@ BOOST_AUTO_TEST_CASE(cn22_a_server_and_a_client_talk) {
   loop.run_until_complete(asyncio::sleep(0));
 }
 
-BOOST_AUTO_TEST_CASE(a_literal_address_does_not_yield_before_connection_made) {
-  EventLoop loop;
+BOOST_FIXTURE_TEST_CASE(a_literal_address_does_not_yield_before_connection_made, LoopFixture) {
   const auto protocol = std::make_shared<Recorder>();
   const auto task = loop.create_task(
       loop.create_datagram_endpoint([&] { return protocol; }, {.local_addr = {"127.0.0.1", 0}}));
-  const auto pass = [&] {
-    loop.stop();
-    loop.run_forever();
-  };
   pass();  // its first step
   BOOST_TEST(protocol->events.empty());
   pass();
@@ -197,8 +181,9 @@ BOOST_AUTO_TEST_CASE(r172_allow_broadcast_remembers_the_remote_address_and_does_
   BOOST_TEST(f.transport->get_extra_info(peername).empty());
   f.transport->sendto("x");
   BOOST_TEST(received(f.peer) == Lines{"x"});
-  BOOST_TEST(text_of([&] { f.transport->sendto("y", Address("127.0.0.1", 9)); }) ==
-             "ValueError: Invalid address: must be None or " + to_string(f.peer.getsockname()));
+  BOOST_TEST(thrown_by([&] { f.transport->sendto("y", Address("127.0.0.1", 9)); }) ==
+             "ValueError(\"Invalid address: must be None or " + to_string(f.peer.getsockname()) +
+                 "\")");
   Socket other = udp_socket();
   const TransportSocket view = f.transport->get_extra_info(asyncio::socket);
   other.connect(Address("127.0.0.1", view.getsockname().port()));
@@ -294,33 +279,30 @@ BOOST_AUTO_TEST_CASE(the_systems_errors_come_as_they_are) {
 }
 
 BOOST_AUTO_TEST_CASE(a_factory_that_throws_or_makes_nothing_leaves_no_socket) {
-  const int before = open_descriptors();
-  {
-    EventLoop loop;
-    const auto thrown = [&](auto factory) {
-      return text_of([&] {
-        loop.run_until_complete(
-            loop.create_datagram_endpoint(factory, {.local_addr = {"127.0.0.1", 0}}));
-      });
-    };
-    BOOST_TEST(thrown([]() -> std::shared_ptr<Recorder> { throw ValueError("mine"); }) ==
-               "ValueError: mine");
-    BOOST_TEST(thrown([] {
-                 return std::shared_ptr<Recorder>();
-               }).starts_with("TypeError: the protocol factory returned a null pointer"));
-    struct Stream : Protocol {};
-    BOOST_TEST(thrown([] {
-                 return std::make_shared<Stream>();
-               }).starts_with("TypeError: a DatagramProtocol was expected, got "));
-  }
-  BOOST_TEST(open_descriptors() == before);
+  const NoDescriptorLeft checked;
+  EventLoop loop;
+  const auto thrown = [&](auto factory) {
+    return thrown_by([&] {
+      loop.run_until_complete(
+          loop.create_datagram_endpoint(factory, {.local_addr = {"127.0.0.1", 0}}));
+    });
+  };
+  BOOST_TEST(thrown([]() -> std::shared_ptr<Recorder> { throw ValueError("mine"); }) ==
+             "ValueError('mine')");
+  BOOST_TEST(thrown([] {
+               return std::shared_ptr<Recorder>();
+             }).starts_with("TypeError(\"the protocol factory returned a null pointer"));
+  struct Stream : Protocol {};
+  BOOST_TEST(thrown([] {
+               return std::make_shared<Stream>();
+             }).starts_with("TypeError('a DatagramProtocol was expected, got "));
 }
 
 // -- Unix
 
 BOOST_AUTO_TEST_CASE(unix_endpoints_have_paths) {
-  const Directory directory;
-  const std::string here = directory.file("here"), there = directory.file("there");
+  const Folder folder;
+  const std::string here = folder / "here", there = folder / "there";
   Fixture f, g;
   f.open({.local_addr = here, .family = AF_UNIX});
   g.open({.local_addr = there, .remote_addr = here, .family = AF_UNIX});
@@ -337,8 +319,8 @@ BOOST_AUTO_TEST_CASE(unix_endpoints_have_paths) {
 }
 
 BOOST_AUTO_TEST_CASE(a_unix_client_without_a_name_is_nowhere) {
-  const Directory directory;
-  const std::string path = directory.file("s");
+  const Folder folder;
+  const std::string path = folder / "s";
   Fixture f, client;
   f.open({.local_addr = path, .family = AF_UNIX});
   client.open({.remote_addr = path, .family = AF_UNIX});
@@ -348,8 +330,8 @@ BOOST_AUTO_TEST_CASE(a_unix_client_without_a_name_is_nowhere) {
 }
 
 BOOST_AUTO_TEST_CASE(a_stale_socket_file_is_replaced_and_no_other) {
-  const Directory directory;
-  const std::string path = directory.file("s"), plain = directory.file("plain");
+  const Folder folder;
+  const std::string path = folder / "s", plain = folder / "plain";
   for (int i = 0; i < 2; ++i) {
     Fixture f;
     f.open({.local_addr = path, .family = AF_UNIX});
@@ -362,13 +344,13 @@ BOOST_AUTO_TEST_CASE(a_stale_socket_file_is_replaced_and_no_other) {
 
 BOOST_AUTO_TEST_CASE(what_hinders_the_look_at_the_file_is_logged_and_binding_fails) {
   const CapturedLog log;
-  const Directory directory;
-  std::ofstream(directory.file("plain")) << "text";
-  const std::string path = directory.file("plain") + "/s";
+  const Folder folder;
+  std::ofstream(folder / "plain") << "text";
+  const std::string path = folder / "plain/s";
   BOOST_TEST(error_of({.local_addr = path, .family = AF_UNIX}) ==
              "NotADirectoryError(20, 'Not a directory')");
-  BOOST_TEST(log.lines == Lines{"ERROR: Unable to check or remove stale UNIX socket " +
-                                repr_str(path) + ": NotADirectoryError(20, 'Not a directory')"});
+  BOOST_TEST(log.lines() == Lines{"ERROR:asyncio:Unable to check or remove stale UNIX socket " +
+                                  repr_str(path) + ": NotADirectoryError(20, 'Not a directory')"});
 }
 
 BOOST_AUTO_TEST_CASE(abstract_names_have_no_file) {
@@ -390,7 +372,7 @@ BOOST_AUTO_TEST_CASE(a_missing_unix_peer_is_told_at_once) {
 // -- cancelling
 
 BOOST_AUTO_TEST_CASE(cancelled_at_any_suspension_it_leaves_no_socket) {
-  const int before = open_descriptors();
+  const NoDescriptorLeft checked;
   const auto points = on_virtual_time::cancel_everywhere(
       [](on_virtual_time::Loop& loop) -> Coroutine<> {
         auto [transport, protocol] = co_await loop.create_datagram_endpoint<Recorder>(
@@ -400,7 +382,6 @@ BOOST_AUTO_TEST_CASE(cancelled_at_any_suspension_it_leaves_no_socket) {
       },
       [](on_virtual_time::Loop& loop) { loop.pass(); });
   BOOST_TEST(points >= 2u);
-  BOOST_TEST(open_descriptors() == before);
 }
 
 BOOST_AUTO_TEST_CASE(cancelled_while_a_name_is_resolved_no_protocol_is_made) {
@@ -440,24 +421,23 @@ BOOST_AUTO_TEST_CASE(r166_cancelled_while_connection_made_is_awaited_the_transpo
 // -- debug mode
 
 BOOST_AUTO_TEST_CASE(debug_mode_logs_the_creation) {
-  const CapturedLog log;
+  const CapturedLog log(LogLevel::debug);
   {
     Fixture f, g;
-    get_logger("asyncio").set_level(LogLevel::debug);
     f.loop.set_debug(true);
     g.loop.set_debug(true);
     f.open({.local_addr = {"127.0.0.1", 0}});
     g.open({.remote_addr = {"127.0.0.1", 9}});
   }
-  get_logger("asyncio").set_level(LogLevel::notset);
-  BOOST_TEST_REQUIRE(log.lines.size() >= 2u);
+  const Lines lines = log.lines();
+  BOOST_TEST_REQUIRE(lines.size() >= 4u);  // the first two of the loops
   BOOST_TEST(
-      log.lines[0].starts_with("INFO: Datagram endpoint local_addr=('127.0.0.1', 0) "
-                               "remote_addr=None created: (<DatagramTransport fd="));
-  BOOST_TEST(log.lines[0].ends_with("Recorder)"));
+      lines[2].starts_with("INFO:asyncio:Datagram endpoint local_addr=('127.0.0.1', 0) "
+                           "remote_addr=None created: (<DatagramTransport fd="));
+  BOOST_TEST(lines[2].ends_with("Recorder)"));
   BOOST_TEST(
-      log.lines[1].starts_with("DEBUG: Datagram endpoint remote_addr=('127.0.0.1', 9) "
-                               "created: (<DatagramTransport fd="));
+      lines[3].starts_with("DEBUG:asyncio:Datagram endpoint remote_addr=('127.0.0.1', 9) "
+                           "created: (<DatagramTransport fd="));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

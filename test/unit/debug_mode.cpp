@@ -34,9 +34,9 @@ constexpr unsigned line(std::source_location where = std::source_location::curre
 }
 
 /// The messages at WARNING.
-Trace warnings(const Log& log) {
+Trace warnings(const CapturedLog& log) {
   Trace messages;
-  for (const Log::Line& entry : log.lines) {
+  for (const CapturedLog::Record& entry : log.records) {
     if (entry.level == LogLevel::warning) messages.push_back(entry.message);
   }
   return messages;
@@ -87,16 +87,16 @@ BOOST_AUTO_TEST_CASE(db1_it_is_off_until_it_is_set) {
 }
 
 BOOST_AUTO_TEST_CASE(db5_a_new_loop_names_its_selector) {
-  const Log log;
+  const CapturedLog log;
   const Logger logger = get_logger("asyncio");
   EventLoop silent;
   logger.set_level(LogLevel::debug);
   EventLoop loop;
   logger.set_level(LogLevel::notset);
-  BOOST_TEST_REQUIRE(log.lines.size() == 1u);
-  BOOST_TEST(log.lines[0].name == "asyncio");
-  BOOST_TEST((log.lines[0].level == LogLevel::debug));
-  BOOST_TEST(log.lines[0].message == "Using selector: epoll");
+  BOOST_TEST_REQUIRE(log.records.size() == 1u);
+  BOOST_TEST(log.records[0].name == "asyncio");
+  BOOST_TEST((log.records[0].level == LogLevel::debug));
+  BOOST_TEST(log.records[0].message == "Using selector: epoll");
 }
 
 BOOST_AUTO_TEST_CASE(db4_the_environment_sets_it) {
@@ -123,7 +123,7 @@ BOOST_AUTO_TEST_CASE(db4_run_sets_it) {
 
 BOOST_AUTO_TEST_CASE(r104_a_slow_callback_is_named_with_the_place_where_it_was_made) {
   DebugLoop loop;
-  const Log log;
+  const CapturedLog log;
   const unsigned made = line() + 1;
   loop.call_soon(Slow{&loop});
   loop.pass();
@@ -131,12 +131,12 @@ BOOST_AUTO_TEST_CASE(r104_a_slow_callback_is_named_with_the_place_where_it_was_m
              Trace(1, "Executing <Handle (anonymous namespace)::Slow() created at " +
                           std::string(__FILE__) + ':' + std::to_string(made) +
                           "> took 0.250 seconds"));
-  BOOST_TEST(log.lines[0].name == "asyncio");
+  BOOST_TEST(log.records[0].name == "asyncio");
 }
 
 BOOST_AUTO_TEST_CASE(r104_of_a_slow_step_the_task_is_named_and_where_it_stands) {
   DebugLoop loop;
-  const Log log;
+  const CapturedLog log;
   unsigned stands = 0;
   const auto body = [&]() -> Coroutine<> {
     loop.take(0.125);
@@ -156,7 +156,7 @@ BOOST_AUTO_TEST_CASE(r104_of_a_slow_step_the_task_is_named_and_where_it_stands) 
 
 BOOST_AUTO_TEST_CASE(r104_a_slow_last_step_is_that_of_a_finished_task) {
   DebugLoop loop;
-  const Log log;
+  const CapturedLog log;
   const auto body = [&]() -> Coroutine<int> {
     loop.take(1);
     co_return 42;
@@ -169,7 +169,7 @@ BOOST_AUTO_TEST_CASE(r104_a_slow_last_step_is_that_of_a_finished_task) {
 
 BOOST_AUTO_TEST_CASE(r104_timers_and_done_callbacks_are_named_too) {
   DebugLoop loop;
-  const Log log;
+  const CapturedLog log;
   const Future<> future = loop.create_future();
   future.add_done_callback(Slow{&loop});
   loop.call_later(1, Slow{&loop});
@@ -185,7 +185,7 @@ BOOST_AUTO_TEST_CASE(db3_what_is_slow_may_be_set) {
   DebugLoop loop;
   BOOST_TEST((loop.slow_callback_duration() == Duration(0.1)));
   loop.set_slow_callback_duration(0.5);
-  const Log log;
+  const CapturedLog log;
   loop.call_soon(Slow{&loop});
   loop.pass();
   BOOST_TEST(warnings(log).empty());
@@ -198,7 +198,7 @@ BOOST_AUTO_TEST_CASE(db3_what_is_slow_may_be_set) {
 BOOST_AUTO_TEST_CASE(r104_without_debug_mode_nothing_is_slow) {
   DebugLoop loop;
   loop.set_debug(false);
-  const Log log;
+  const CapturedLog log;
   loop.call_soon(Slow{&loop});
   loop.pass();
   BOOST_TEST(warnings(log).empty());
@@ -251,14 +251,14 @@ BOOST_AUTO_TEST_CASE(r105_handles_may_outlive_a_loop_in_debug_mode) {
 }
 
 BOOST_AUTO_TEST_CASE(r105_reports_tell_where_things_were_made) {
-  Log log;
+  CapturedLog log;
   unsigned made = 0;
   {
     DebugLoop loop;
     made = line() + 1;
     loop.create_future().set_exception(ValueError("x"));
   }
-  const auto& message = log.lines.at(0).message;
+  const auto& message = log.records.at(0).message;
   const std::string place = std::string(__FILE__) + ':' + std::to_string(made);
   BOOST_TEST(message.starts_with("Future exception was never retrieved\n"
                                  "future: <Future finished exception=ValueError('x') created at " +
@@ -335,15 +335,15 @@ BOOST_AUTO_TEST_CASE(r106_without_debug_mode_nobody_is_refused) {
 }
 
 BOOST_AUTO_TEST_CASE(r109_a_coroutine_that_was_never_awaited_is_named) {
-  const Log log;
+  const CapturedLog log;
   { const auto unused = sleeps(1); }
   BOOST_REQUIRE(warnings(log).size() == 1u);
   BOOST_TEST(warnings(log)[0].starts_with("coroutine 'sleeps' was never awaited (" __FILE__ ":"));
-  BOOST_TEST(log.lines[0].name == "asyncio");
+  BOOST_TEST(log.records[0].name == "asyncio");
 }
 
 BOOST_AUTO_TEST_CASE(r109_one_that_another_replaces_was_never_awaited_either) {
-  const Log log;
+  const CapturedLog log;
   auto coroutine = sleeps(1);
   coroutine = nothing();
   BOOST_TEST(warnings(log).size() == 1u);
@@ -351,7 +351,7 @@ BOOST_AUTO_TEST_CASE(r109_one_that_another_replaces_was_never_awaited_either) {
 }
 
 BOOST_AUTO_TEST_CASE(r109_closing_it_is_using_it) {
-  const Log log;
+  const CapturedLog log;
   auto coroutine = nothing();
   coroutine.close();
   auto moved = nothing();
@@ -361,7 +361,7 @@ BOOST_AUTO_TEST_CASE(r109_closing_it_is_using_it) {
 }
 
 BOOST_AUTO_TEST_CASE(an_unclosed_loop_is_told_of) {
-  const Log log;
+  const CapturedLog log;
   {
     EventLoop loop;
     loop.set_debug(true);

@@ -25,6 +25,20 @@ const auto closed = says("Event loop is closed");
 
 Coroutine<int> value(int result) { co_return result; }
 
+/// One, if something stops it before.
+int passes_until_the_second_stops(EventLoop& loop) {
+  int passes = 0;
+  loop.call_soon([&] {
+    ++passes;
+    loop.call_soon([&] {
+      ++passes;
+      loop.stop();
+    });
+  });
+  loop.run_forever();
+  return passes;
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(event_loop_tests)
@@ -98,16 +112,7 @@ BOOST_AUTO_TEST_CASE(rule_16_any_exit_clears_the_stopping_flag) {
   });
   BOOST_CHECK_THROW(loop.run_forever(), KeyboardInterrupt);
   BOOST_TEST(!loop.is_running());
-  int passes = 0;
-  loop.call_soon([&] {
-    ++passes;
-    loop.call_soon([&] {
-      ++passes;
-      loop.stop();
-    });
-  });
-  loop.run_forever();
-  BOOST_TEST(passes == 2);
+  BOOST_TEST(passes_until_the_second_stops(loop) == 2);
 }
 
 BOOST_AUTO_TEST_CASE(rule_19_run_until_complete_makes_one_more_pass_after_completion) {
@@ -144,16 +149,7 @@ BOOST_AUTO_TEST_CASE(rule_19_stopped_before_completion_is_a_runtime_error) {
                         says("Event loop stopped before Future completed."));
   // The done-callback was removed: completing the future now stops nothing.
   future.set_result(5);
-  int passes = 0;
-  loop.call_soon([&] {
-    ++passes;
-    loop.call_soon([&] {
-      ++passes;
-      loop.stop();
-    });
-  });
-  loop.run_forever();
-  BOOST_TEST(passes == 2);
+  BOOST_TEST(passes_until_the_second_stops(loop) == 2);
 }
 
 BOOST_AUTO_TEST_CASE(rule_19_a_task_that_stopped_the_loop_can_be_run_to_its_end_later) {

@@ -142,20 +142,20 @@ BOOST_AUTO_TEST_CASE(rule_101_without_task_future_and_handle_the_current_context
 
 BOOST_AUTO_TEST_CASE(rule_102_the_default_logs_the_message_and_the_exception_as_an_error) {
   VirtualLoop loop;
-  Log log;
+  CapturedLog log;
   loop.call_soon(Raising());
   loop.pass();
-  BOOST_REQUIRE(log.lines.size() == 1u);
-  BOOST_TEST(log.lines[0].name == "asyncio");
-  BOOST_TEST((log.lines[0].level == LogLevel::error));
-  BOOST_TEST(log.lines[0].message ==
+  BOOST_REQUIRE(log.records.size() == 1u);
+  BOOST_TEST(log.records[0].name == "asyncio");
+  BOOST_TEST((log.records[0].level == LogLevel::error));
+  BOOST_TEST(log.records[0].message ==
              "Exception in callback (anonymous namespace)::Raising()\n"
              "handle: <Handle (anonymous namespace)::Raising()>\nValueError('text')");
 }
 
 BOOST_AUTO_TEST_CASE(rule_102_the_keys_are_in_alphabetical_order) {
   VirtualLoop loop;
-  Log log;
+  CapturedLog log;
   const Future<int> future = loop.create_future<int>();
   const auto body = []() -> Coroutine<> { co_return; };
   const Task<> task = loop.create_task(body(), {.name = "worker"});
@@ -167,8 +167,8 @@ BOOST_AUTO_TEST_CASE(rule_102_the_keys_are_in_alphabetical_order) {
                                   .task = task,
                                   .handle = handle,
                                   .context = &inner});
-  BOOST_REQUIRE(log.lines.size() == 1u);
-  BOOST_TEST(log.lines[0].message ==
+  BOOST_REQUIRE(log.records.size() == 1u);
+  BOOST_TEST(log.records[0].message ==
              "text\ncontext: \"it's inner\"\nfuture: <Future pending>\nhandle: " +
                  to_string(handle) + "\ntask: " + to_string(task) + "\nTypeError('wrong')");
   loop.pass();
@@ -176,31 +176,31 @@ BOOST_AUTO_TEST_CASE(rule_102_the_keys_are_in_alphabetical_order) {
 
 BOOST_AUTO_TEST_CASE(rule_102_without_a_message_there_is_a_standard_one) {
   VirtualLoop loop;
-  Log log;
+  CapturedLog log;
   loop.default_exception_handler({});
-  BOOST_REQUIRE(log.lines.size() == 1u);
-  BOOST_TEST(log.lines[0].message == "Unhandled exception in event loop");
+  BOOST_REQUIRE(log.records.size() == 1u);
+  BOOST_TEST(log.records[0].message == "Unhandled exception in event loop");
 }
 
 BOOST_AUTO_TEST_CASE(rule_102_braces_in_a_report_are_no_format) {
   VirtualLoop loop;
-  Log log;
+  CapturedLog log;
   loop.default_exception_handler({.message = "{} {0}"});
-  BOOST_REQUIRE(log.lines.size() == 1u);
-  BOOST_TEST(log.lines[0].message == "{} {0}");
+  BOOST_REQUIRE(log.records.size() == 1u);
+  BOOST_TEST(log.records[0].message == "{} {0}");
 }
 
 BOOST_AUTO_TEST_CASE(rule_101_a_failing_handler_is_reported_by_the_default_one) {
   VirtualLoop loop;
-  Log log;
+  CapturedLog log;
   loop.set_exception_handler([](EventLoop&, const ExceptionContext&) { throw TypeError("bad"); });
   bool went_on = false;
   loop.call_soon(Raising());
   loop.call_soon([&] { went_on = true; });
   loop.pass();
   BOOST_TEST(went_on);
-  BOOST_REQUIRE(log.lines.size() == 1u);
-  const std::string& text = log.lines[0].message;
+  BOOST_REQUIRE(log.records.size() == 1u);
+  const std::string& text = log.records[0].message;
   BOOST_TEST(text.starts_with(
       "Unhandled error in exception handler\n"
       "context: 'Exception in callback (anonymous namespace)::Raising()'"));

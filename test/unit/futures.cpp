@@ -374,13 +374,13 @@ BOOST_AUTO_TEST_CASE(rule_36_an_exception_that_nobody_saw_is_reported) {
 
 BOOST_AUTO_TEST_CASE(rule_36_without_a_handler_it_is_logged_once_as_an_error) {
   VirtualLoop loop;
-  Log log;
+  CapturedLog log;
   loop.create_future().set_exception(ValueError("text"));
   loop.pass();
-  BOOST_REQUIRE(log.lines.size() == 1u);
-  BOOST_TEST(log.lines[0].name == "asyncio");
-  BOOST_TEST((log.lines[0].level == LogLevel::error));
-  BOOST_TEST(log.lines[0].message.starts_with("Future exception was never retrieved\n"));
+  BOOST_REQUIRE(log.records.size() == 1u);
+  BOOST_TEST(log.records[0].name == "asyncio");
+  BOOST_TEST((log.records[0].level == LogLevel::error));
+  BOOST_TEST(log.records[0].message.starts_with("Future exception was never retrieved\n"));
 }
 
 BOOST_AUTO_TEST_CASE(rule_36_result_exception_and_cancel_count_as_having_seen_it) {
@@ -410,11 +410,11 @@ BOOST_AUTO_TEST_CASE(rule_36_values_and_cancellations_are_nobodys_business) {
 
 BOOST_AUTO_TEST_CASE(rule_36_a_handler_that_throws_does_not_harm_the_destructor) {
   VirtualLoop loop;
-  Log log;
+  CapturedLog log;
   loop.set_exception_handler([](EventLoop&, const ExceptionContext&) { throw SystemExit(1); });
   loop.create_future().set_exception(ValueError("text"));
-  BOOST_REQUIRE(log.lines.size() == 1u);
-  BOOST_TEST(log.lines[0].message.starts_with("Exception ignored in the exception handler"));
+  BOOST_REQUIRE(log.records.size() == 1u);
+  BOOST_TEST(log.records[0].message.starts_with("Exception ignored in the exception handler"));
 }
 
 // -- text

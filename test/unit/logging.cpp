@@ -29,25 +29,12 @@
 #include <asyncio/duration.hpp>
 #include <asyncio/exceptions.hpp>
 
+#include "captured_log.hpp"
+
 namespace {
 
 using namespace asyncio;
-
-// The records that reach the sink, as "LEVEL:name:message".
-struct Captured {
-  std::vector<std::string> lines;
-
-  Captured() {
-    set_log_sink([this](const LogRecord& record) {
-      lines.push_back(std::string(level_name(record.level)) + ":" + std::string(record.name) + ":" +
-                      std::string(record.message));
-    });
-  }
-  ~Captured() {
-    set_log_sink({});
-    get_logger().set_level(LogLevel::warning);
-  }
-};
+using unit_tests::CapturedLog;
 
 // Keeps what is written to a descriptor until stop(). No check may run in between: Boost.Test's own
 // report would be kept too.
@@ -129,7 +116,7 @@ BOOST_AUTO_TEST_CASE(same_name_is_the_same_logger) {
 }
 
 BOOST_AUTO_TEST_CASE(records_carry_name_level_and_message) {
-  Captured captured;
+  const CapturedLog captured;
   const Logger log = get_logger("carrier");
   log.set_level(LogLevel::debug);
   log.debug("a");
@@ -141,22 +128,22 @@ BOOST_AUTO_TEST_CASE(records_carry_name_level_and_message) {
   const std::vector<std::string> expected = {"DEBUG:carrier:a",    "INFO:carrier:b",
                                              "WARNING:carrier:c",  "ERROR:carrier:d",
                                              "CRITICAL:carrier:e", "INFO:carrier:f 1"};
-  BOOST_TEST(captured.lines == expected, boost::test_tools::per_element());
+  BOOST_TEST(captured.lines() == expected, boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(new_logger_inherits_warning_from_the_root) {
-  Captured captured;
+  const CapturedLog captured;
   const Logger log = get_logger("fresh");
   log.info("unseen");
   log.warning("seen");
-  BOOST_TEST(captured.lines == std::vector<std::string>{"WARNING:fresh:seen"},
+  BOOST_TEST(captured.lines() == std::vector<std::string>{"WARNING:fresh:seen"},
              boost::test_tools::per_element());
   BOOST_TEST(!log.is_enabled_for(LogLevel::info));
   BOOST_TEST(log.is_enabled_for(LogLevel::warning));
 }
 
 BOOST_AUTO_TEST_CASE(level_of_the_root_reaches_loggers_without_their_own) {
-  Captured captured;
+  const CapturedLog captured;
   const Logger inheriting = get_logger("level.inheriting");
   const Logger own = get_logger("level.own");
   own.set_level(LogLevel::error);
@@ -165,6 +152,7 @@ BOOST_AUTO_TEST_CASE(level_of_the_root_reaches_loggers_without_their_own) {
   BOOST_TEST((own.effective_level() == LogLevel::error));
   own.set_level(LogLevel::notset);
   BOOST_TEST((own.effective_level() == LogLevel::debug));
+  get_logger().set_level(LogLevel::warning);
 }
 
 BOOST_AUTO_TEST_CASE(level_of_a_dotted_parent_comes_before_the_roots) {
@@ -178,7 +166,7 @@ BOOST_AUTO_TEST_CASE(level_of_a_dotted_parent_comes_before_the_roots) {
 }
 
 BOOST_AUTO_TEST_CASE(arguments_take_the_place_of_braces) {
-  Captured captured;
+  const CapturedLog captured;
   const Logger log = get_logger("format");
   const std::string string = "string";
   const char* none = nullptr;
@@ -198,11 +186,11 @@ BOOST_AUTO_TEST_CASE(arguments_take_the_place_of_braces) {
                                              "ERROR:format:bad",
                                              "ERROR:format:printable 0.25",
                                              "ERROR:format:bytes b'\\n'"};
-  BOOST_TEST(captured.lines == expected, boost::test_tools::per_element());
+  BOOST_TEST(captured.lines() == expected, boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(odd_formats_never_fail) {
-  Captured captured;
+  const CapturedLog captured;
   const Logger log = get_logger("odd");
   log.error("{{{}}} {{}}", 1);
   log.error("{} {}", 1);
@@ -212,7 +200,7 @@ BOOST_AUTO_TEST_CASE(odd_formats_never_fail) {
   const std::vector<std::string> expected = {"ERROR:odd:{1} {}", "ERROR:odd:1 {}", "ERROR:odd:1",
                                              "ERROR:odd:{x} { } {",
                                              "ERROR:odd:taken {} as {{ it is"};
-  BOOST_TEST(captured.lines == expected, boost::test_tools::per_element());
+  BOOST_TEST(captured.lines() == expected, boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(raising_sink_is_shown_and_goes_no_further) {

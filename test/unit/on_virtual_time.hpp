@@ -19,9 +19,12 @@
 #include <asyncio/testing.hpp>
 #include <asyncio/wait.hpp>
 
+#include "thrown_by.hpp"
+
 namespace on_virtual_time {
 
 using namespace asyncio;
+using unit_tests::thrown_by;
 using Lines = std::vector<std::string>;
 
 /// A test that would wait for ever fails.
@@ -59,17 +62,6 @@ Coroutine<Ending> ending(A awaitable) {
     error = std::current_exception();
   }
   co_return Ending(get_running_loop().passes() - before, std::move(error));
-}
-
-/// What an ordinary call throws, as repr.
-template <class F>
-std::string thrown_by(F function) {
-  try {
-    function();
-  } catch (...) {
-    return repr(std::current_exception());
-  }
-  return "None";
 }
 
 inline Coroutine<int> returns(int value) { co_return value; }

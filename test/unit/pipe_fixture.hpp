@@ -19,18 +19,18 @@
 
 #include <asyncio/event_loop.hpp>
 #include <asyncio/exceptions.hpp>
-#include <asyncio/logging.hpp>
 #include <asyncio/pipes.hpp>
 #include <asyncio/protocols.hpp>
+
+#include "captured_log.hpp"
+#include "loop_fixture.hpp"
+#include "thrown_by.hpp"
 
 namespace pipe_tests {
 
 using namespace asyncio;
+using namespace unit_tests;
 using Events = std::vector<std::string>;
-
-inline std::string lost_text(const std::exception_ptr& error) {
-  return "lost " + (error ? type_name(error) : std::string("None"));
-}
 
 /// Writes down what it is told, and does what the test says.
 class Recorder : public Protocol {
@@ -71,29 +71,12 @@ class OnlyBuffered : public BufferedProtocol {
 };
 class Neither : public BaseProtocol {};
 
-struct CapturedLog {
-  Events lines;
-  CapturedLog() {
-    set_log_sink([this](const LogRecord& record) {
-      lines.push_back(std::string(level_name(record.level)) + ":" + std::string(record.message));
-    });
-  }
-  ~CapturedLog() { set_log_sink({}); }
-};
-
 /// A loop with a transport at one end of a pipe, the other end being the test's.
-struct Pipe {
-  EventLoop loop;
-  Events reports;
+struct Pipe : LoopFixture {
   std::shared_ptr<Recorder> protocol = std::make_shared<Recorder>();
   std::shared_ptr<Transport> transport;
   FileDescriptor other;
 
-  Pipe() {
-    loop.set_exception_handler([this](EventLoop&, const ExceptionContext& context) {
-      reports.push_back(context.message + ' ' + repr(context.exception));
-    });
-  }
   ~Pipe() {
     loop.close();
     protocol->on_made = protocol->on_data = protocol->on_eof = protocol->on_pause =
@@ -124,18 +107,6 @@ struct Pipe {
     protocol->events.clear();
   }
 
-  /// Exactly so many passes, each with a look at the kernel (rule 18).
-  void pass(int count = 1) {
-    while (count-- > 0) {
-      loop.stop();
-      loop.run_forever();
-    }
-  }
-  /// However many passes that takes: the kernel hands things over in its own time.
-  template <class Done>
-  void run_until(Done done) {
-    while (!done()) pass();
-  }
   void send(BytesView bytes) {
     BOOST_REQUIRE(::write(other.fileno(), bytes.data(), bytes.size()) == ssize_t(bytes.size()));
   }
@@ -156,16 +127,6 @@ struct Pipe {
     return size;
   }
 };
-
-template <class F>
-std::string thrown_by(F f) {
-  try {
-    f();
-  } catch (...) {
-    return repr(std::current_exception());
-  }
-  return "None";
-}
 
 /// A new terminal, in raw mode: its master, and the end that programs use.
 inline std::pair<FileDescriptor, FileDescriptor> terminal() {

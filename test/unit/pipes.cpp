@@ -188,7 +188,7 @@ BOOST_FIXTURE_TEST_CASE(r178_an_exception_of_data_received_is_reported_and_readi
   send("1");
   run_until([&] { return protocol->data == "1"; });
   BOOST_TEST(reports ==
-             Events{"Exception in callback ReadPipeTransport::ready() ValueError('no')"});
+             Events{"Exception in callback ReadPipeTransport::ready(): ValueError('no')"});
   protocol->on_data = nullptr;
   send("2");
   run_until([&] { return protocol->data == "12"; });
@@ -201,7 +201,7 @@ BOOST_FIXTURE_TEST_CASE(r178_read_errors_are_reported_and_end_it, Pipe) {
   run_until([&] { return protocol->lost(); });
   BOOST_TEST((protocol->events == Events{"made", "lost OSError"}));
   BOOST_TEST(reports ==
-             Events{"Fatal read error on pipe transport OSError(9, 'Bad file descriptor')"});
+             Events{"Fatal read error on pipe transport: OSError(9, 'Bad file descriptor')"});
 }
 
 BOOST_FIXTURE_TEST_CASE(r178_the_end_of_a_terminal_is_not_reported, Pipe) {
@@ -362,29 +362,28 @@ BOOST_FIXTURE_TEST_CASE(a_paused_transport_that_nobody_holds_says_that_it_was_no
   transport->pause_reading();
   run_until([&] { return to_string(*transport).ends_with(" idle>"); });
   pass(3);
-  CapturedLog log;
+  const CapturedLog log;
   const std::string repr = to_string(*transport);
   protocol->transport.reset();
   transport.reset();
-  BOOST_TEST(log.lines == Events{"WARNING:unclosed transport " + repr});
+  BOOST_TEST(log.lines() == Events{"WARNING:asyncio:unclosed transport " + repr});
 }
 
 BOOST_FIXTURE_TEST_CASE(in_debug_mode_it_says_what_happens, Pipe) {
   loop.set_debug(true);
-  CapturedLog log;
-  get_logger("asyncio").set_level(LogLevel::debug);
+  const CapturedLog log(LogLevel::debug);
   reading();
   transport->pause_reading();
   transport->resume_reading();
   other.close();
   run_until([&] { return protocol->lost(); });
-  get_logger("asyncio").set_level(LogLevel::notset);
   const std::string fd = std::to_string(transport->get_extra_info(asyncio::pipe));
   const std::string name = "<ReadPipeTransport fd=" + fd;
-  BOOST_TEST((log.lines == Events{"DEBUG:Read pipe " + fd + " connected: " + name + " polling>",
-                                  "DEBUG:" + name + " idle> pauses reading",
-                                  "DEBUG:" + name + " polling> resumes reading",
-                                  "INFO:" + name + " idle> was closed by peer"}));
+  BOOST_TEST(
+      (log.lines() == Events{"DEBUG:asyncio:Read pipe " + fd + " connected: " + name + " polling>",
+                             "DEBUG:asyncio:" + name + " idle> pauses reading",
+                             "DEBUG:asyncio:" + name + " polling> resumes reading",
+                             "INFO:asyncio:" + name + " idle> was closed by peer"}));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

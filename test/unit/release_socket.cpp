@@ -166,8 +166,8 @@ BOOST_AUTO_TEST_CASE(a_closing_transport_has_no_socket_to_give) {
   c.established();
   c.transport->close();
   for (int i = 0; i != 2; ++i) {  // before and after connection_lost
-    BOOST_TEST(text_of([&] { static_cast<void>(c.transport->release_socket()); }) ==
-               "RuntimeError: Transport is closing");
+    BOOST_TEST(thrown_by([&] { static_cast<void>(c.transport->release_socket()); }) ==
+               "RuntimeError('Transport is closing')");
     c.pass(3);
   }
 }
@@ -177,8 +177,8 @@ BOOST_AUTO_TEST_CASE(what_is_written_must_have_been_sent) {
   c.established();
   c.write_until_buffered();
   const std::string size = std::to_string(c.transport->get_write_buffer_size());
-  BOOST_TEST(text_of([&] { static_cast<void>(c.transport->release_socket()); }) ==
-             "RuntimeError: unable to release the socket; " + size + " bytes are not sent yet");
+  BOOST_TEST(thrown_by([&] { static_cast<void>(c.transport->release_socket()); }) ==
+             "RuntimeError('unable to release the socket; " + size + " bytes are not sent yet')");
   BOOST_TEST(!c.transport->is_closing());
   c.drain();
   Socket socket = c.transport->release_socket();
@@ -190,8 +190,8 @@ BOOST_AUTO_TEST_CASE(a_file_must_have_been_sent) {
   c.established();
   auto& transport = static_cast<detail::StreamTransport&>(*c.transport);
   const Future<> flushed = transport.begin_sendfile();
-  BOOST_TEST(text_of([&] { static_cast<void>(c.transport->release_socket()); }) ==
-             "RuntimeError: unable to release the socket; sendfile is in progress");
+  BOOST_TEST(thrown_by([&] { static_cast<void>(c.transport->release_socket()); }) ==
+             "RuntimeError('unable to release the socket; sendfile is in progress')");
   transport.end_sendfile();
   Socket socket = c.transport->release_socket();
   check_connected(c, socket);
@@ -204,9 +204,9 @@ BOOST_AUTO_TEST_CASE(pipes_have_none) {
   const FileDescriptor reading(ends[0]);
   const auto pipe = c.loop.run_until_complete(
       c.loop.connect_write_pipe([&] { return c.protocol; }, FileDescriptor(ends[1])));
-  BOOST_TEST(text_of([&] { static_cast<void>(pipe.first->release_socket()); }) ==
-             "NotImplementedError: release_socket is not supported for transport " +
-                 to_string(*pipe.first));
+  BOOST_TEST(thrown_by([&] { static_cast<void>(pipe.first->release_socket()); }) ==
+             "NotImplementedError('release_socket is not supported for transport " +
+                 to_string(*pipe.first) + "')");
 }
 
 // -- those who hold on to the connection
@@ -228,7 +228,7 @@ BOOST_AUTO_TEST_CASE(a_server_counts_the_connection_as_gone) {
 }
 
 BOOST_AUTO_TEST_CASE(the_reader_still_gives_what_it_has_and_then_the_end) {
-  const core_tests::Log log;
+  const core_tests::CapturedLog log;
   Connection c;
   auto [mine, theirs] = Socket::pair();
   c.peer = std::move(theirs);
@@ -243,7 +243,7 @@ BOOST_AUTO_TEST_CASE(the_reader_still_gives_what_it_has_and_then_the_end) {
     BOOST_TEST(reader.at_eof());
   }
   check_connected(c, released);
-  BOOST_TEST(log.lines.empty());
+  BOOST_TEST(log.records.empty());
 }
 
 BOOST_AUTO_TEST_CASE(with_a_limit_of_zero_drain_waits_until_the_socket_can_be_released) {
@@ -295,9 +295,9 @@ BOOST_AUTO_TEST_CASE(another_protocols_socket_is_refused) {
   asio::io_context io;
   Connection c;
   c.established();
-  const std::string text = text_of([&] { release_socket<tcp::socket>(*c.transport, io); });
+  const std::string error = thrown_by([&] { release_socket<tcp::socket>(*c.transport, io); });
   BOOST_TEST(
-      text.starts_with("TypeError: another kind of socket was expected, got <socket.socket fd="));
+      error.starts_with("TypeError('another kind of socket was expected, got <socket.socket fd="));
   BOOST_TEST(c.received() == "<EOF>");
 }
 

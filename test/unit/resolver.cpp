@@ -14,13 +14,14 @@
 #include <boost/test/unit_test.hpp>
 
 #include <asyncio/event_loop.hpp>
-#include <asyncio/logging.hpp>
 #include <asyncio/wait.hpp>
 
+#include "captured_log.hpp"
 #include "connection_helpers.hpp"
 
 using namespace connection_tests;
 using namespace std::string_literals;
+using unit_tests::CapturedLog;
 
 BOOST_AUTO_TEST_SUITE(resolver_tests)
 
@@ -122,20 +123,16 @@ BOOST_AUTO_TEST_CASE(getaddrinfo_cancelled_throws_at_once_and_drops_the_answer) 
 }
 
 BOOST_AUTO_TEST_CASE(rule_108_in_debug_mode_getaddrinfo_logs_question_and_answer) {
-  std::string log;
+  const CapturedLog log(LogLevel::debug);
   EventLoop loop;
   loop.set_debug(true);
-  const Logger logger = get_logger("asyncio");
-  logger.set_level(LogLevel::debug);
-  set_log_sink([&](const LogRecord& record) { log.append(record.message).append("\n"); });
   loop.run_until_complete(
       loop.getaddrinfo("127.0.0.1", 80, {.type = SOCK_STREAM, .flags = AI_NUMERICHOST}));
-  set_log_sink(nullptr);
-  logger.set_level(LogLevel::notset);
-  BOOST_TEST(log.find("Get address info 127.0.0.1:'80', type=1, flags=4\n") != log.npos, log);
-  BOOST_TEST(log.find("Getting address info 127.0.0.1:'80', type=1, flags=4 took ") != log.npos,
-             log);
-  BOOST_TEST(log.find("ms: [('127.0.0.1', 80)]\n") != log.npos, log);
+  const std::vector<std::string> messages = log.messages();
+  BOOST_TEST_REQUIRE(messages.size() == 3u);  // the first of the loop
+  BOOST_TEST(messages[1] == "Get address info 127.0.0.1:'80', type=1, flags=4");
+  BOOST_TEST(messages[2].starts_with("Getting address info 127.0.0.1:'80', type=1, flags=4 took "));
+  BOOST_TEST(messages[2].ends_with("ms: [('127.0.0.1', 80)]"));
 }
 
 BOOST_AUTO_TEST_CASE(getnameinfo_gives_host_and_service) {

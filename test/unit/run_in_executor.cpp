@@ -219,11 +219,11 @@ BOOST_AUTO_TEST_CASE(rule_120_on_timeout_it_warns_and_waits_no_more) {
   });
   gate.wait_until_reached();
   {
-    const Log log;
+    const CapturedLog log;
     loop.run_until_complete(loop.shutdown_default_executor(0));
-    BOOST_TEST_REQUIRE(log.lines.size() == 1u);
-    BOOST_TEST((log.lines[0].level == LogLevel::warning));
-    BOOST_TEST(log.lines[0].message ==
+    BOOST_TEST_REQUIRE(log.records.size() == 1u);
+    BOOST_TEST((log.records[0].level == LogLevel::warning));
+    BOOST_TEST(log.records[0].message ==
                "The executor did not finishing joining its threads within 0.0 seconds.");
   }
   BOOST_TEST(!future.done());

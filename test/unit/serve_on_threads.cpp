@@ -205,11 +205,11 @@ BOOST_AUTO_TEST_CASE(when_one_factory_fails_the_others_are_stopped_and_the_excep
 }
 
 BOOST_AUTO_TEST_CASE(exceptions_beside_the_first_are_logged) {
-  const core_tests::Log log;
+  const core_tests::CapturedLog log;
   const auto factory = [](EventLoop&) -> Coroutine<Server> { throw ValueError("no"); };
   BOOST_CHECK_EXCEPTION(static_cast<void>(serve_on_threads(2, factory)), ValueError, says("no"));
-  BOOST_TEST_REQUIRE(log.lines.size() == 1u);
-  BOOST_TEST(log.lines[0].message ==
+  BOOST_TEST_REQUIRE(log.records.size() == 1u);
+  BOOST_TEST(log.records[0].message ==
              "Exception ignored in a thread of serve_on_threads: ValueError('no')");
 }
 
@@ -351,7 +351,7 @@ BOOST_AUTO_TEST_CASE(an_exception_that_leaves_one_loop_stops_all_and_comes_out_o
 }
 
 BOOST_AUTO_TEST_CASE(the_destructor_logs_what_join_would_throw) {
-  const core_tests::Log log;
+  const core_tests::CapturedLog log;
   {
     const ServerThreads servers = serve_on_threads(1, [](EventLoop&) {
       const auto exit = [](StreamReader, StreamWriter) { throw SystemExit(3); };
@@ -360,8 +360,8 @@ BOOST_AUTO_TEST_CASE(the_destructor_logs_what_join_would_throw) {
     Client client(servers.addresses()[0]);
     BOOST_TEST(ended(client));
   }
-  BOOST_TEST_REQUIRE(!log.lines.empty());
-  BOOST_TEST(log.lines.back().message ==
+  BOOST_TEST_REQUIRE(!log.records.empty());
+  BOOST_TEST(log.records.back().message ==
              "Exception ignored in a thread of serve_on_threads: SystemExit(3)");
 }
 

@@ -6,7 +6,6 @@
 #include <cerrno>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -22,16 +21,21 @@
 
 #include <asyncio/event_loop.hpp>
 #include <asyncio/exceptions.hpp>
-#include <asyncio/logging.hpp>
 #include <asyncio/protocols.hpp>
 #include <asyncio/transports.hpp>
 #include <asyncio/wait.hpp>
 
 #include "../../src/server.hpp"
+#include "captured_log.hpp"
+#include "loop_fixture.hpp"
+#include "socket_helpers.hpp"
+#include "thrown_by.hpp"
 
 namespace {
 
 using namespace asyncio;
+using namespace socket_tests;
+using namespace unit_tests;
 using Events = std::vector<std::string>;
 
 /// What the next calls of accept4 fail with, in this order.
@@ -52,7 +56,9 @@ extern "C" int accept4(int listener, sockaddr* address, socklen_t* length, int f
 
 namespace {
 
-struct Fixture {
+struct Fixture : LoopFixture {
+  using LoopFixture::LoopFixture;
+
   class Client : public Protocol {
    public:
     explicit Client(Fixture& fixture) : fixture_(fixture) {}
@@ -70,20 +76,10 @@ struct Fixture {
     Fixture& fixture_;
   };
 
-  EventLoop loop;
   Events events;
-  Events reports;
   std::vector<std::shared_ptr<Transport>> transports;
   bool drop_when_lost = false;
   Address address;
-  Address reported_socket;
-
-  explicit Fixture(LoopOptions options = {}) : loop(options) {
-    loop.set_exception_handler([this](EventLoop&, const ExceptionContext& context) {
-      reports.push_back(context.message + " " + repr(context.exception));
-      if (context.socket) reported_socket = context.socket->getsockname();
-    });
-  }
 
   ProtocolFactory recording() {
     return [this] {
@@ -105,35 +101,10 @@ struct Fixture {
     loop.run_until_complete(server.start_serving());
     return server;
   }
-  /// A connection that the kernel has established, accepted by nobody yet.
-  Socket connect() const {
-    // Blocking, so that it is complete on return, or refused.
-    const int descriptor = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_port = htons(static_cast<std::uint16_t>(address.port()));
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    const int result = ::connect(descriptor, reinterpret_cast<const sockaddr*>(&to), sizeof to);
-    const int error = errno;
-    Socket socket(descriptor);
-    if (result != 0) throw_os_error(error);
-    return socket;
-  }
-  void pass(int count = 1) {
-    while (count-- > 0) {
-      loop.stop();
-      loop.run_forever();
-    }
-  }
-  template <class Done>
-  void run_until(Done done) {
-    for (int i = 0; i < 100'000 && !done(); ++i) pass();
-    BOOST_REQUIRE(done());
-  }
   /// A client whose connection_made was called.
   Socket connected() {
     const std::size_t before = transports.size();
-    Socket socket = connect();
+    Socket socket = connected_socket(address);
     run_until([&] { return transports.size() > before; });
     return socket;
   }
@@ -148,17 +119,6 @@ struct Fixture {
   }
 };
 
-std::string text_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const std::exception& error) {
-    return type_name(std::current_exception()) + ": " + error.what();
-  } catch (const BaseException& error) {
-    return error.type_name();
-  }
-  return "nothing thrown";
-}
-
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(server_tests)
@@ -167,10 +127,10 @@ BOOST_AUTO_TEST_CASE(rule_150_connections_are_refused_before_start_serving) {
   Fixture f;
   const Server server = f.bind(f.recording());
   BOOST_TEST(!server.is_serving());
-  BOOST_CHECK_THROW(f.connect(), ConnectionRefusedError);
+  BOOST_CHECK_THROW(connected_socket(f.address), ConnectionRefusedError);
   f.loop.run_until_complete(server.start_serving());
   BOOST_TEST(server.is_serving());
-  BOOST_CHECK_NO_THROW(f.connect());
+  BOOST_CHECK_NO_THROW(connected_socket(f.address));
 }
 
 BOOST_AUTO_TEST_CASE(start_serving_takes_one_pass_and_is_idempotent) {
@@ -191,7 +151,7 @@ BOOST_AUTO_TEST_CASE(start_serving_takes_one_pass_and_is_idempotent) {
 BOOST_AUTO_TEST_CASE(rule_152_factory_one_pass_after_the_accept_connection_made_one_later) {
   Fixture f;
   const Server server = f.serve();
-  Socket client = f.connect();
+  Socket client = connected_socket(f.address);
   client.send("x");
   f.pass();
   BOOST_TEST(f.events.empty());
@@ -210,7 +170,7 @@ BOOST_AUTO_TEST_CASE(rule_151_all_that_wait_are_accepted_in_one_pass) {
   Fixture f;
   const Server server = f.serve();
   std::vector<Socket> clients;
-  for (int i = 0; i < 10; ++i) clients.push_back(f.connect());
+  for (int i = 0; i < 10; ++i) clients.push_back(connected_socket(f.address));
   f.pass(2);
   BOOST_TEST(f.events == Events(10, "factory"));
   f.pass(2);
@@ -242,29 +202,35 @@ BOOST_AUTO_TEST_CASE(a_failing_factory_is_reported_and_the_connection_closed_at_
     return nullptr;
   });
   f.loop.run_until_complete(server.start_serving());
-  Socket first = f.connect();
+  Socket first = connected_socket(f.address);
   f.pass(3);
   BOOST_TEST(f.at_eof(first));
-  Socket second = f.connect();
+  Socket second = connected_socket(f.address);
   f.pass(3);
   BOOST_TEST(f.at_eof(second));
-  BOOST_TEST(f.reports ==
-             (Events{"Error on transport creation for incoming connection "
-                     "ValueError('no protocol')",
-                     "Error on transport creation for incoming connection TypeError('a Protocol or "
-                     "BufferedProtocol was expected, got None')"}));
+  BOOST_TEST(
+      f.reports ==
+      (Events{"Error on transport creation for incoming connection: ValueError('no protocol')",
+              "Error on transport creation for incoming connection: TypeError('a Protocol or "
+              "BufferedProtocol was expected, got None')"}));
 }
 
 BOOST_AUTO_TEST_CASE(rule_151_without_descriptors_one_report_and_another_try_a_second_later) {
+  Events reports;
+  Address reported;
   Fixture f({.clock = Clock::virtual_time});
+  f.loop.set_exception_handler([&](EventLoop&, const ExceptionContext& context) {
+    reports.push_back(report_text(context));
+    reported = context.socket->getsockname();
+  });
   const Server server = f.serve();
-  Socket client = f.connect();
+  const Socket client = connected_socket(f.address);
   accept_errors = {EMFILE};
   f.pass(5);
   BOOST_TEST(accept_errors.empty());
-  BOOST_TEST(f.reports == Events{"socket.accept() out of system resource "
-                                 "OSError(24, 'Too many open files')"});
-  BOOST_TEST((f.reported_socket == f.address));
+  BOOST_TEST(reports == Events{"socket.accept() out of system resource: "
+                               "OSError(24, 'Too many open files')"});
+  BOOST_TEST((reported == f.address));
   BOOST_TEST(f.events.empty());
   const TimePoint before = f.loop.time();
   while (f.events.size() < 2) {
@@ -273,13 +239,13 @@ BOOST_AUTO_TEST_CASE(rule_151_without_descriptors_one_report_and_another_try_a_s
   }
   BOOST_TEST((f.loop.time() - before).seconds() >= 1.0);
   BOOST_TEST(f.events == (Events{"factory", "made"}));
-  BOOST_TEST(f.reports.size() == 1u);
+  BOOST_TEST(reports.size() == 1u);
 }
 
 BOOST_AUTO_TEST_CASE(a_server_closed_while_it_waits_for_resources_stays_closed) {
   Fixture f({.clock = Clock::virtual_time});
   const Server server = f.serve();
-  const Socket client = f.connect();
+  const Socket client = connected_socket(f.address);
   accept_errors = {ENFILE};
   f.pass(2);
   server.close();
@@ -291,8 +257,8 @@ BOOST_AUTO_TEST_CASE(a_server_closed_while_it_waits_for_resources_stays_closed) 
 BOOST_AUTO_TEST_CASE(a_connection_that_was_aborted_in_the_queue_does_not_stop_the_others) {
   Fixture f;
   const Server server = f.serve();
-  const Socket first = f.connect();
-  const Socket second = f.connect();
+  const Socket first = connected_socket(f.address);
+  const Socket second = connected_socket(f.address);
   accept_errors = {ECONNABORTED};
   f.pass(3);
   BOOST_TEST(f.events == (Events{"factory", "factory", "made", "made"}));
@@ -303,7 +269,7 @@ BOOST_AUTO_TEST_CASE(
     rule_151_another_error_of_accept_is_reported_as_of_a_callback_and_serving_goes_on) {
   Fixture f;
   const Server server = f.serve();
-  const Socket client = f.connect();
+  const Socket client = connected_socket(f.address);
   accept_errors = {EPERM};
   f.pass();
   BOOST_REQUIRE(f.reports.size() == 1);
@@ -322,7 +288,7 @@ BOOST_AUTO_TEST_CASE(rule_154_close_ends_listening_and_leaves_connections_alone)
   server.close();
   BOOST_TEST(server.sockets().empty());
   BOOST_TEST(!server.is_serving());
-  BOOST_CHECK_THROW(f.connect(), ConnectionRefusedError);
+  BOOST_CHECK_THROW(connected_socket(f.address), ConnectionRefusedError);
   client.send("still");
   f.run_until([&] { return f.events.size() == 3; });
   BOOST_TEST(f.events.back() == "data still");
@@ -331,7 +297,7 @@ BOOST_AUTO_TEST_CASE(rule_154_close_ends_listening_and_leaves_connections_alone)
 BOOST_AUTO_TEST_CASE(what_was_accepted_when_the_server_closes_is_closed) {
   Fixture f;
   const Server server = f.serve();
-  Socket client = f.connect();
+  Socket client = connected_socket(f.address);
   f.pass();  // accepted; the factory is called with the next pass
   server.close();
   f.pass(3);
@@ -427,15 +393,15 @@ BOOST_AUTO_TEST_CASE(rule_156_serve_forever_of_two_or_after_close_is_a_runtime_e
   const Server server = f.serve();
   auto task = f.loop.create_task(server.serve_forever());
   f.pass(2);
-  BOOST_TEST(text_of([&] { f.loop.run_until_complete(server.serve_forever()); }) ==
-             "RuntimeError: server " + to_string(server) +
-                 " is already being awaited on serve_forever()");
+  BOOST_TEST(thrown_by([&] { f.loop.run_until_complete(server.serve_forever()); }) ==
+             "RuntimeError(\"server " + to_string(server) +
+                 " is already being awaited on serve_forever()\")");
   server.close();
   f.run_until([&] { return task.done(); });
-  BOOST_TEST(text_of([&] { f.loop.run_until_complete(server.serve_forever()); }) ==
-             "RuntimeError: server <Server sockets=()> is closed");
-  BOOST_TEST(text_of([&] { f.loop.run_until_complete(server.start_serving()); }) ==
-             "RuntimeError: server <Server sockets=()> is closed");
+  BOOST_TEST(thrown_by([&] { f.loop.run_until_complete(server.serve_forever()); }) ==
+             "RuntimeError('server <Server sockets=()> is closed')");
+  BOOST_TEST(thrown_by([&] { f.loop.run_until_complete(server.start_serving()); }) ==
+             "RuntimeError('server <Server sockets=()> is closed')");
 }
 
 BOOST_AUTO_TEST_CASE(rule_157_close_clients_closes_those_that_are_there) {
@@ -511,7 +477,7 @@ BOOST_AUTO_TEST_CASE(closing_frees_what_the_factory_holds_even_from_inside_it) {
     return nullptr;
   });
   f.loop.run_until_complete(server.start_serving());
-  Socket client = f.connect();
+  Socket client = connected_socket(f.address);
   f.pass(3);
   BOOST_TEST(seen == 1);
   BOOST_TEST(watched.expired());
@@ -529,7 +495,7 @@ BOOST_AUTO_TEST_CASE(a_loop_that_closes_takes_its_servers_along_without_a_word) 
     f.events.clear();
     f.loop.close();
     BOOST_TEST(f.events.empty());
-    BOOST_CHECK_THROW(f.connect(), ConnectionRefusedError);
+    BOOST_CHECK_THROW(connected_socket(f.address), ConnectionRefusedError);
     BOOST_TEST(f.at_eof(client));
   }
   BOOST_TEST(!server.is_serving());
@@ -537,22 +503,23 @@ BOOST_AUTO_TEST_CASE(a_loop_that_closes_takes_its_servers_along_without_a_word) 
   server.close();
   server.close_clients();
   server.abort_clients();
-  BOOST_TEST(text_of([&] { server.get_loop(); }) == "RuntimeError: Event loop is closed");
+  BOOST_TEST(thrown_by([&] { server.get_loop(); }) == "RuntimeError('Event loop is closed')");
 }
 
 BOOST_AUTO_TEST_CASE(a_connection_that_is_dropped_unclosed_leaves_the_server) {
   Fixture f;
   const Server server = f.serve();
-  const Socket client = f.connect();
+  const Socket client = connected_socket(f.address);
   f.run_until([&] { return f.transports.size() == 1; });
   f.transports[0]->pause_reading();
-  set_log_sink([](const LogRecord&) {});  // it warns
+  const CapturedLog log;
   f.transports.clear();
   server.close();
   auto waiter = f.loop.create_task(server.wait_closed());
   f.pass(3);
-  set_log_sink({});
   BOOST_TEST(waiter.done());
+  BOOST_TEST_REQUIRE(log.records.size() == 1u);
+  BOOST_TEST(log.messages()[0].starts_with("unclosed transport "));
 }
 
 BOOST_AUTO_TEST_CASE(get_loop_and_the_repr) {

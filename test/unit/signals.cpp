@@ -118,7 +118,7 @@ BOOST_AUTO_TEST_CASE(handlers_of_different_signals_are_independent) {
 
 BOOST_AUTO_TEST_CASE(rule_181_add_replaces_silently) {
   EventLoop loop;
-  Log log;
+  CapturedLog log;
   Trace trace;
   loop.add_signal_handler(SIGUSR1, [&, counted = Counted()] { trace.push_back("old"); });
   loop.add_signal_handler(SIGUSR1, [&] {
@@ -129,7 +129,7 @@ BOOST_AUTO_TEST_CASE(rule_181_add_replaces_silently) {
   loop.call_soon([] { std::raise(SIGUSR1); });
   loop.run_forever();
   BOOST_TEST(joined(trace) == "new");
-  BOOST_TEST(log.lines.empty());
+  BOOST_TEST(log.records.empty());
 }
 
 BOOST_AUTO_TEST_CASE(a_handler_may_replace_and_remove_itself) {

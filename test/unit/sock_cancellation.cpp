@@ -150,7 +150,7 @@ BOOST_AUTO_TEST_CASE(a_connection_that_is_under_way_is_waited_for_after_a_cancel
 }
 
 BOOST_FIXTURE_TEST_CASE(a_datagram_to_nobody_leaves_the_socket_usable, Pair) {
-  const Socket first = datagram_socket(), second = datagram_socket();
+  const Socket first = udp_socket(), second = udp_socket();
   const auto receiving = start(loop.sock_recvfrom(first, 100));
   BOOST_TEST(get(loop.sock_sendto(first, "x", unused_address())) == 1);
   loop.pass();

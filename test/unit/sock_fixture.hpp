@@ -87,10 +87,4 @@ inline Bytes read_all(Socket& socket) {
   return all;
 }
 
-inline Socket datagram_socket() {
-  Socket socket(AF_INET, SOCK_DGRAM);
-  socket.bind(Address("127.0.0.1", 0));
-  return socket;
-}
-
 }  // namespace sock_tests

@@ -60,7 +60,7 @@ BOOST_FIXTURE_TEST_CASE(sock_recv_into_fills_the_callers_buffer, Pair) {
 }
 
 BOOST_FIXTURE_TEST_CASE(sock_recvfrom_tells_the_sender, Pair) {
-  const Socket receiver = datagram_socket(), sender = datagram_socket();
+  const Socket receiver = udp_socket(), sender = udp_socket();
   const auto receiving = start(loop.sock_recvfrom(receiver, 5));
   BOOST_TEST(get(loop.sock_sendto(sender, "datagram", receiver.getsockname())) == 8);
   const auto [data, address] = loop.run_until_complete(receiving);
@@ -78,7 +78,7 @@ BOOST_FIXTURE_TEST_CASE(sock_recvfrom_of_a_connection_has_no_address, Pair) {
 }
 
 BOOST_FIXTURE_TEST_CASE(sock_recvfrom_into_uses_so_much_of_the_buffer, Pair) {
-  const Socket receiver = datagram_socket(), sender = datagram_socket();
+  const Socket receiver = udp_socket(), sender = udp_socket();
   const Address there = receiver.getsockname();
   std::array<char, 8> buffer{};
   get(loop.sock_sendto(sender, "datagram", there));
@@ -127,7 +127,7 @@ BOOST_FIXTURE_TEST_CASE(a_lost_connection_is_an_error_of_sendall_and_no_signal, 
 }
 
 BOOST_FIXTURE_TEST_CASE(sock_sendto_resolves_a_name, Pair) {
-  const Socket receiver = datagram_socket(), sender = datagram_socket();
+  const Socket receiver = udp_socket(), sender = udp_socket();
   const int port = receiver.getsockname().port();
   BOOST_TEST(get(loop.sock_sendto(sender, "hello", Address("localhost", port))) == 5);
   BOOST_TEST(get(loop.sock_recv(receiver, 10)) == "hello");
@@ -232,8 +232,8 @@ BOOST_FIXTURE_TEST_CASE(errors_of_the_system_are_its_own, Pair) {
              "OSError(107, 'Transport endpoint is not connected')");
   BOOST_TEST(error(loop.sock_accept(alone)) == "OSError(22, 'Invalid argument')");
   BOOST_TEST(error(loop.sock_recv(Socket(), 1)) == "OSError(9, 'Bad file descriptor')");
-  BOOST_TEST(error(loop.sock_sendto(datagram_socket(), std::string(70'000, 'x'),
-                                    unused_address())) == "OSError(90, 'Message too long')");
+  BOOST_TEST(error(loop.sock_sendto(udp_socket(), std::string(70'000, 'x'), unused_address())) ==
+             "OSError(90, 'Message too long')");
 }
 
 BOOST_FIXTURE_TEST_CASE(only_debug_mode_asks_whether_the_socket_blocks, Pair) {

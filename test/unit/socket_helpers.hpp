@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
-// For tests of sockets: a folder that goes with its test, a count of open descriptors, somebody who
-// listens, and an address where nobody does.
+// For tests of sockets: a folder that goes with its test, a count of open descriptors, sockets that
+// listen or are connected, and an address where nobody listens.
 #pragma once
 
+#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 #include <iterator>
@@ -12,7 +13,10 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <asyncio/exceptions.hpp>
 #include <asyncio/sockets.hpp>
+
+#include "sockaddr.hpp"
 
 namespace socket_tests {
 
@@ -56,6 +60,24 @@ inline asyncio::Socket listening_socket(const asyncio::Address& address = {"127.
   asyncio::Socket socket(address.family(), SOCK_STREAM);
   socket.bind(address);
   socket.listen();
+  return socket;
+}
+
+/// Connected by the kernel, and accepted by nobody yet; or refused.
+inline asyncio::Socket connected_socket(const asyncio::Address& address) {
+  // Blocking, so that it is complete on return.
+  const int descriptor = ::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const asyncio::detail::SockAddr to(address);
+  const int result = ::connect(descriptor, to.data(), to.length());
+  const int error = errno;
+  asyncio::Socket socket(descriptor);
+  if (result != 0) asyncio::throw_os_error(error);
+  return socket;
+}
+
+inline asyncio::Socket udp_socket() {
+  asyncio::Socket socket(AF_INET, SOCK_DGRAM);
+  socket.bind(asyncio::Address("127.0.0.1", 0));
   return socket;
 }
 

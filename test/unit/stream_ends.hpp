@@ -3,7 +3,6 @@
 #pragma once
 
 #include <asyncio/event_loop.hpp>
-#include <asyncio/logging.hpp>
 #include <asyncio/streams.hpp>
 
 #include <any>
@@ -14,11 +13,13 @@
 #include <string_view>
 #include <utility>
 
+#include "captured_log.hpp"
 #include "on_virtual_time.hpp"
 
 namespace stream_end_tests {
 
 using namespace on_virtual_time;
+using unit_tests::CapturedLog;
 
 /// Writes down what it is asked for.
 class Wire : public Transport {
@@ -55,20 +56,6 @@ class Wire : public Transport {
   std::size_t get_write_buffer_size() const override { return 0; }
   std::pair<std::size_t, std::size_t> get_write_buffer_limits() const override { return {}; }
   void set_write_buffer_limits(WriteBufferLimits) override {}
-};
-
-/// What is logged on "asyncio" meanwhile.
-class Logged {
- public:
-  explicit Logged(LogLevel level = LogLevel::warning) {
-    get_logger("asyncio").set_level(level);
-    set_log_sink([this](const LogRecord& record) { lines.emplace_back(record.message); });
-  }
-  ~Logged() {
-    set_log_sink(nullptr);
-    get_logger("asyncio").set_level(LogLevel::notset);
-  }
-  Lines lines;
 };
 
 /// Both ends of a stream whose transport is a Wire.

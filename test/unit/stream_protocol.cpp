@@ -13,6 +13,7 @@
 #include <asyncio/event_loop.hpp>
 #include <asyncio/wait.hpp>
 
+#include "loop_fixture.hpp"
 #include "stream_ends.hpp"
 
 using namespace stream_end_tests;
@@ -225,7 +226,7 @@ struct Handled {
   template <class Body>
   explicit Handled(Body body) {
     loop.set_exception_handler([this](EventLoop&, const ExceptionContext& context) {
-      reports.push_back(context.message + ": " + repr(context.exception));
+      reports.push_back(unit_tests::report_text(context));
       transport = context.transport;
     });
     const auto handle = [this, body](StreamReader, StreamWriter connected) -> Coroutine<> {
@@ -238,11 +239,11 @@ struct Handled {
   }
   ~Handled() { wire->closing = true; }
 
+  Lines reports;
+  std::shared_ptr<BaseTransport> transport;
   Loop loop;
   const std::shared_ptr<Wire> wire = std::make_shared<Wire>();
   std::optional<StreamWriter> writer;
-  Lines reports;
-  std::shared_ptr<BaseTransport> transport;
 };
 
 BOOST_AUTO_TEST_CASE(r215_a_failure_is_reported_and_closes_the_transport) {
@@ -271,7 +272,7 @@ BOOST_AUTO_TEST_CASE(r215_a_normal_end_leaves_the_connection_alone) {
 
 BOOST_AUTO_TEST_CASE(r215_a_plain_callback_that_throws_fails_connection_made) {
   Loop loop;
-  const Logged logged;
+  const CapturedLog log;
   const auto wire = std::make_shared<Wire>();
   const auto protocol = std::make_shared<StreamReaderProtocol>(
       loop, StreamReader(loop), [](StreamReader, StreamWriter) { throw ValueError("x"); });
@@ -281,7 +282,7 @@ BOOST_AUTO_TEST_CASE(r215_a_plain_callback_that_throws_fails_connection_made) {
 
 BOOST_AUTO_TEST_CASE(r216_a_handler_that_drops_its_writer_closes_the_connection) {
   Loop loop;
-  const Logged logged;
+  const CapturedLog log;
   const auto wire = std::make_shared<Wire>();
   const auto handle = [](StreamReader, StreamWriter writer) -> Coroutine<> {
     { const StreamWriter dropped = std::move(writer); }
@@ -291,7 +292,7 @@ BOOST_AUTO_TEST_CASE(r216_a_handler_that_drops_its_writer_closes_the_connection)
   protocol->connection_made(wire);
   loop.pass(1);
   BOOST_TEST(wire->calls == Lines{"close"}, boost::test_tools::per_element());
-  BOOST_TEST(logged.lines.size() == 1u);
+  BOOST_TEST(log.records.size() == 1u);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -26,8 +26,9 @@ BOOST_AUTO_TEST_CASE(st2_a_coroutine_function_serves_clients) {
   const Address address = listener.getsockname();
   const Server server = loop.run_until_complete(start_server(answer_one_line, {.sock = &listener}));
   BOOST_TEST(!listener);
-  BOOST_TEST(loop.run_until_complete(ask(address, "hello world!\n")) == "hello world!\n");
-  BOOST_TEST(loop.run_until_complete(ask(address, "again\n")) == "again\n");
+  BOOST_TEST(loop.run_until_complete(ask(connect_to(address), "hello world!\n")) ==
+             "hello world!\n");
+  BOOST_TEST(loop.run_until_complete(ask(connect_to(address), "again\n")) == "again\n");
   server.close();
   loop.run_until_complete(server.wait_closed());
   BOOST_TEST(loop.reports.empty());
@@ -40,7 +41,8 @@ BOOST_AUTO_TEST_CASE(st2_a_plain_function_serves_clients) {
       create_task(answer_one_line(reader, writer));
     };
     const Server server = co_await start_server(callback, "127.0.0.1", 0);
-    const Bytes answer = co_await ask(server.sockets()[0].getsockname(), "hello world!\n");
+    const Address address = server.sockets()[0].getsockname();
+    const Bytes answer = co_await ask(connect_to(address), "hello world!\n");
     BOOST_TEST(answer == "hello world!\n");
     server.close();
     co_await server.wait_closed();
@@ -79,7 +81,7 @@ BOOST_AUTO_TEST_CASE(r203_the_servers_limit_is_its_readers) {
     };
     const Server server = co_await start_server(handle, "127.0.0.1", 0, {.limit = 3});
     const Address address = server.sockets()[0].getsockname();
-    const Bytes answer = co_await ask(address, "1234\n");
+    const Bytes answer = co_await ask(connect_to(address), "1234\n");
     BOOST_TEST(answer == "");
     co_await done.wait();
   });
@@ -107,7 +109,7 @@ BOOST_AUTO_TEST_CASE(r215_the_handler_starts_one_pass_after_the_callback) {
     Socket listener = bound_socket();
     const Address address = listener.getsockname();
     const Server server = co_await start_server(callback, {.sock = &listener});
-    auto [reader, writer] = co_await open_connection(address.host(), address.port());
+    auto [reader, writer] = co_await connect_to(address);
     writer.write("hi");
     while (events.size() != 3) co_await asyncio::sleep(0);
     writer.close();
@@ -123,7 +125,7 @@ BOOST_AUTO_TEST_CASE(r215_the_handler_starts_one_pass_after_the_callback) {
 
 BOOST_AUTO_TEST_CASE(r215_a_handler_that_fails_closes_its_connection_only) {
   Loop loop;
-  const Logged logged;
+  const CapturedLog log;
   loop.run([]() -> Coroutine<> {
     const auto handle = [](StreamReader reader, StreamWriter writer) -> Coroutine<> {
       const Bytes line = co_await reader.readline();
@@ -133,8 +135,8 @@ BOOST_AUTO_TEST_CASE(r215_a_handler_that_fails_closes_its_connection_only) {
     };
     const Server server = co_await start_server(handle, "127.0.0.1", 0);
     const Address address = server.sockets()[0].getsockname();
-    const Bytes nothing = co_await ask(address, "fail\n");
-    const Bytes answer = co_await ask(address, "work\n");
+    const Bytes nothing = co_await ask(connect_to(address), "fail\n");
+    const Bytes answer = co_await ask(connect_to(address), "work\n");
     BOOST_TEST(nothing == "");
     BOOST_TEST(answer == "work\n");
     server.close();
@@ -143,12 +145,12 @@ BOOST_AUTO_TEST_CASE(r215_a_handler_that_fails_closes_its_connection_only) {
   BOOST_TEST(
       loop.reports == Lines{"Unhandled exception in client_connected_cb: ValueError('test')"},
       boost::test_tools::per_element());
-  BOOST_TEST(logged.lines.empty());  // it was not forgotten
+  BOOST_TEST(log.records.empty());  // it was not forgotten
 }
 
 BOOST_AUTO_TEST_CASE(r215_a_handler_that_is_cancelled_closes_its_connection) {
   Loop loop;
-  const Logged logged;
+  const CapturedLog log;
   loop.run([]() -> Coroutine<> {
     const auto handle = [](StreamReader reader, StreamWriter) -> Coroutine<> {
       current_task().cancel();
@@ -161,12 +163,12 @@ BOOST_AUTO_TEST_CASE(r215_a_handler_that_is_cancelled_closes_its_connection) {
     co_await server.wait_closed();
   });
   BOOST_TEST(loop.reports.empty());
-  BOOST_TEST(logged.lines.empty());
+  BOOST_TEST(log.records.empty());
 }
 
 BOOST_AUTO_TEST_CASE(r215_a_plain_callback_that_throws_is_reported) {
   Loop loop;
-  const Logged logged;
+  const CapturedLog log;
   loop.run([]() -> Coroutine<> {
     const auto callback = [](StreamReader, StreamWriter) { throw ValueError("x"); };
     const Server server = co_await start_server(callback, "127.0.0.1", 0);
@@ -179,7 +181,7 @@ BOOST_AUTO_TEST_CASE(r215_a_plain_callback_that_throws_is_reported) {
 }
 
 BOOST_AUTO_TEST_CASE(closing_the_loop_ends_handlers_and_connections) {
-  const Logged logged;
+  const CapturedLog log;
   Loop loop;
   bool frame_gone = false;
   std::optional<Streams> client;
@@ -196,7 +198,7 @@ BOOST_AUTO_TEST_CASE(closing_the_loop_ends_handlers_and_connections) {
     };
     const Server server = co_await start_server(handle, "127.0.0.1", 0);
     const Address address = server.sockets()[0].getsockname();
-    Streams streams = co_await open_connection(address.host(), address.port());
+    Streams streams = co_await connect_to(address);
     const Bytes ready = co_await streams.first.readline();
     BOOST_TEST(ready == "ready\n");
     client.emplace(std::move(streams));
@@ -205,14 +207,14 @@ BOOST_AUTO_TEST_CASE(closing_the_loop_ends_handlers_and_connections) {
   BOOST_TEST(frame_gone);
   BOOST_TEST(client->second.is_closing());
   client.reset();
-  for (const std::string& line : logged.lines) BOOST_TEST(!line.starts_with("unclosed"), line);
-  BOOST_TEST(loop.reports == Lines{"Task was destroyed but it is pending!: None"},
+  for (const std::string& line : log.messages()) BOOST_TEST(!line.starts_with("unclosed"), line);
+  BOOST_TEST(loop.reports == Lines{"Task was destroyed but it is pending!"},
              boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(r216_a_handler_that_ends_without_closing_closes_by_dropping) {
   Loop loop;
-  const Logged logged;
+  const CapturedLog log;
   loop.run([&]() -> Coroutine<> {
     const auto handle = [](StreamReader, StreamWriter) -> Coroutine<> { co_return; };
     const Server server = co_await start_server(handle, "127.0.0.1", 0);
@@ -221,8 +223,8 @@ BOOST_AUTO_TEST_CASE(r216_a_handler_that_ends_without_closing_closes_by_dropping
     server.close();
     co_await server.wait_closed();
   });
-  BOOST_TEST_REQUIRE(logged.lines.size() == 1u);
-  BOOST_TEST(logged.lines[0].starts_with("unclosed <StreamWriter"));
+  BOOST_TEST_REQUIRE(log.records.size() == 1u);
+  BOOST_TEST(log.messages()[0].starts_with("unclosed <StreamWriter"));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

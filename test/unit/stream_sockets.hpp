@@ -4,7 +4,6 @@
 
 #include <asyncio/event_loop.hpp>
 #include <asyncio/exceptions.hpp>
-#include <asyncio/logging.hpp>
 #include <asyncio/streams.hpp>
 #include <asyncio/wait.hpp>
 
@@ -15,9 +14,15 @@
 
 #include <sys/socket.h>
 
+#include "captured_log.hpp"
+#include "loop_fixture.hpp"
+#include "socket_helpers.hpp"
+
 namespace stream_socket_tests {
 
 using namespace asyncio;
+using socket_tests::listening_socket;
+using unit_tests::CapturedLog;
 using Lines = std::vector<std::string>;
 using Streams = std::pair<StreamReader, StreamWriter>;
 
@@ -25,9 +30,10 @@ using Streams = std::pair<StreamReader, StreamWriter>;
 struct Loop : EventLoop {
   Loop() {
     set_exception_handler([this](EventLoop&, const ExceptionContext& context) {
-      reports.push_back(context.message + ": " + repr(context.exception));
+      reports.push_back(unit_tests::report_text(context));
     });
   }
+  ~Loop() { close(); }  // it may report something
   template <class Body>
   auto run(Body body) {
     return run_until_complete(body());
@@ -81,8 +87,12 @@ inline Socket bound_socket() {
   return socket;
 }
 
-inline Coroutine<Bytes> ask(Address address, std::string question) {
-  auto [reader, writer] = co_await open_connection(address.host(), address.port());
+inline Coroutine<Streams> connect_to(const Address& address) {
+  return open_connection(address.host(), address.port());
+}
+
+inline Coroutine<Bytes> ask(Coroutine<Streams> connecting, std::string question) {
+  auto [reader, writer] = co_await std::move(connecting);
   writer.write(question);
   Bytes answer = co_await reader.readline();
   writer.close();
@@ -92,7 +102,7 @@ inline Coroutine<Bytes> ask(Address address, std::string question) {
 
 /// Connects and says nothing: what comes until the end.
 inline Coroutine<Bytes> listen_to(Address address) {
-  auto [reader, writer] = co_await open_connection(address.host(), address.port());
+  auto [reader, writer] = co_await connect_to(address);
   Bytes all = co_await reader.read();
   writer.close();
   co_return all;
@@ -107,15 +117,5 @@ inline Coroutine<> answer_one_line(StreamReader reader, StreamWriter writer) {
 }
 
 inline constexpr std::size_t much = 10'000'000;  // more than any socket takes at once
-
-/// What is logged on "asyncio" meanwhile.
-class Logged {
- public:
-  Logged() {
-    set_log_sink([this](const LogRecord& record) { lines.emplace_back(record.message); });
-  }
-  ~Logged() { set_log_sink(nullptr); }
-  Lines lines;
-};
 
 }  // namespace stream_socket_tests

@@ -179,13 +179,13 @@ BOOST_AUTO_TEST_CASE(r211_pausing_and_resuming_must_alternate) {
 BOOST_AUTO_TEST_CASE(in_debug_mode_pausing_is_logged) {
   Stream s;
   s.loop.set_debug(true);
-  const Logged logged(LogLevel::debug);
+  const CapturedLog log(LogLevel::debug);
   s.protocol->pause_writing();
   s.protocol->resume_writing();
-  BOOST_TEST_REQUIRE(logged.lines.size() == 2u);
-  BOOST_TEST(logged.lines[0].find("StreamReaderProtocol object at 0x") != std::string::npos);
-  BOOST_TEST(logged.lines[0].ends_with(" pauses writing"));
-  BOOST_TEST(logged.lines[1].ends_with(" resumes writing"));
+  BOOST_TEST_REQUIRE(log.records.size() == 2u);
+  BOOST_TEST(log.messages()[0].find("StreamReaderProtocol object at 0x") != std::string::npos);
+  BOOST_TEST(log.messages()[0].ends_with(" pauses writing"));
+  BOOST_TEST(log.messages()[1].ends_with(" resumes writing"));
 }
 
 // -- wait_closed (rules 212, 213)
@@ -246,33 +246,33 @@ BOOST_AUTO_TEST_CASE(r213_shield_keeps_it) {
 
 BOOST_AUTO_TEST_CASE(r216_the_last_handle_closes_with_a_warning) {
   Stream s;
-  const Logged logged;
+  const CapturedLog log;
   std::optional<StreamWriter> copy = s.writer;
   s.writer.reset();
   BOOST_TEST(s.wire->calls.empty());
   copy.reset();
   BOOST_TEST(s.wire->calls == Lines{"close"}, boost::test_tools::per_element());
-  BOOST_TEST(logged.lines == Lines{"unclosed <StreamWriter transport=<Wire> reader=<StreamReader "
-                                   "transport=<Wire>>>"},
+  BOOST_TEST(log.messages() == Lines{"unclosed <StreamWriter transport=<Wire> reader=<StreamReader "
+                                     "transport=<Wire>>>"},
              boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(r216_a_writer_that_was_closed_goes_silently) {
   Stream s;
-  const Logged logged;
+  const CapturedLog log;
   s.writer->close();
   s.writer.reset();
   BOOST_TEST(s.wire->calls == Lines{"close"}, boost::test_tools::per_element());
-  BOOST_TEST(logged.lines.empty());
+  BOOST_TEST(log.records.empty());
 }
 
 BOOST_AUTO_TEST_CASE(r216_when_the_loop_is_closed_nothing_can_be_closed_any_more) {
   Stream s;
-  const Logged logged;
+  const CapturedLog log;
   s.loop.close();
   s.writer.reset();
   BOOST_TEST(s.wire->calls.empty());
-  BOOST_TEST(logged.lines == Lines{"loop is closed"}, boost::test_tools::per_element());
+  BOOST_TEST(log.messages() == Lines{"loop is closed"}, boost::test_tools::per_element());
 }
 
 // -- every suspension

@@ -7,7 +7,6 @@
 #include <string>
 #include <utility>
 
-#include <fcntl.h>
 #include <sys/socket.h>
 
 #include <boost/test/unit_test.hpp>
@@ -26,10 +25,9 @@ BOOST_AUTO_TEST_SUITE(streams_tests)
 BOOST_AUTO_TEST_CASE(st1_open_connection_gives_both_ends) {
   Loop loop;
   loop.run([]() -> Coroutine<> {
-    Socket listener = bound_socket();
-    listener.listen();
+    const Socket listener = listening_socket();
     const Address address = listener.getsockname();
-    auto [reader, writer] = co_await open_connection(address.host(), address.port());
+    auto [reader, writer] = co_await connect_to(address);
     BOOST_TEST((writer.get_extra_info(peername) == address));
     BOOST_TEST((reader == StreamReader(writer.state()->reader())));
     writer.close();
@@ -284,14 +282,8 @@ BOOST_AUTO_TEST_CASE(r213_wait_closed_with_unread_data) {
 }
 
 BOOST_AUTO_TEST_CASE(cancelled_anywhere_nothing_stays_open) {
-  const Logged logged;  // of the writers that are dropped
-  const auto descriptors = [] {
-    int count = 0;
-    for (int descriptor = 0; descriptor != 256; ++descriptor)
-      count += ::fcntl(descriptor, F_GETFD) != -1;
-    return count;
-  };
-  const int before = descriptors();
+  const CapturedLog log;  // of the writers that are dropped
+  const socket_tests::NoDescriptorLeft checked;
   const auto points = on_virtual_time::cancel_everywhere(
       [](on_virtual_time::Loop&) -> Coroutine<> {
         auto [mine, theirs] = Socket::pair();
@@ -304,7 +296,6 @@ BOOST_AUTO_TEST_CASE(cancelled_anywhere_nothing_stays_open) {
       },
       [](on_virtual_time::Loop& loop) { loop.pass(); });
   BOOST_TEST(points > 5u);
-  BOOST_TEST(descriptors() == before);
 }
 
 BOOST_AUTO_TEST_CASE(nothing_is_lost_when_a_read_is_cancelled) {
@@ -329,7 +320,7 @@ BOOST_AUTO_TEST_CASE(nothing_is_lost_when_a_read_is_cancelled) {
 
 BOOST_AUTO_TEST_CASE(r216_dropping_both_ends_closes_the_connection) {
   Loop loop;
-  const Logged logged;
+  const CapturedLog log;
   loop.run([&]() -> Coroutine<> {
     Socket peer;
     {
@@ -339,9 +330,9 @@ BOOST_AUTO_TEST_CASE(r216_dropping_both_ends_closes_the_connection) {
     co_await pass(2);
     BOOST_TEST(peer.recv(10) == "");
   });
-  BOOST_TEST_REQUIRE(logged.lines.size() == 1u);
+  BOOST_TEST_REQUIRE(log.records.size() == 1u);
   BOOST_TEST(
-      logged.lines[0].starts_with("unclosed <StreamWriter transport=<StreamTransport closing"));
+      log.messages()[0].starts_with("unclosed <StreamWriter transport=<StreamTransport closing"));
 }
 
 // -- the glue by hand (ST23, N82)

@@ -15,33 +15,26 @@
 
 #include <asyncio/event_loop.hpp>
 #include <asyncio/exceptions.hpp>
-#include <asyncio/logging.hpp>
 #include <asyncio/runners.hpp>
 #include <asyncio/timeouts.hpp>
 #include <asyncio/wait.hpp>
+
+#include "captured_log.hpp"
 
 namespace {
 
 using namespace asyncio;
 using namespace asyncio::subprocess;
+using unit_tests::CapturedLog;
 
 constexpr SubprocessOptions all_pipes{.stdin = PIPE, .stdout = PIPE, .stderr = PIPE};
-
-/// What is logged from warnings on, which includes everything that was not handled.
-struct CapturedLog {
-  std::vector<std::string> lines;
-  CapturedLog() {
-    set_log_sink([this](const LogRecord& record) { lines.emplace_back(record.message); });
-  }
-  ~CapturedLog() { set_log_sink({}); }
-};
 
 /// Runs the body in a loop of its own; nothing may be logged, and no child be left.
 template <class Body>
 void run_silently(Body body) {
-  CapturedLog log;
+  const CapturedLog log;  // of warnings, which include everything that was not handled
   asyncio::run(body());
-  BOOST_TEST(log.lines == std::vector<std::string>());
+  BOOST_TEST(log.messages() == std::vector<std::string>());
   siginfo_t info{};
   BOOST_TEST(::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == -1);
 }
@@ -329,7 +322,7 @@ BOOST_AUTO_TEST_CASE(the_loop_may_end_while_children_run) {
       loop.stop();
       loop.run_forever();
     }
-    CapturedLog log;
+    const CapturedLog log;
     loop.close();
   }
   siginfo_t info{};

@@ -199,18 +199,16 @@ BOOST_FIXTURE_TEST_CASE(closed_when_it_has_ended_unnoticed_its_own_code_is_told,
 }
 
 BOOST_FIXTURE_TEST_CASE(r183_a_child_that_somebody_else_has_reaped_ends_with_255, Child) {
-  Events lines;
-  set_log_sink([&](const LogRecord& record) { lines.emplace_back(record.message); });
+  const CapturedLog log;
   const auto transport = start("sleep", "100");
   const int pid = transport->get_pid();
   transport->kill();
   BOOST_REQUIRE(::waitpid(pid, nullptr, 0) == pid);
   transport->close();
   finish();
-  set_log_sink({});
   BOOST_TEST(protocol->code.value() == 255);
-  BOOST_TEST(lines == Events{"child process pid " + std::to_string(pid) +
-                             " exit status already read:  will report returncode 255"});
+  BOOST_TEST(log.messages() == Events{"child process pid " + std::to_string(pid) +
+                                      " exit status already read:  will report returncode 255"});
 }
 
 /// The next process gets the number after this one, if nobody is faster. Needs privileges.
@@ -340,32 +338,25 @@ BOOST_FIXTURE_TEST_CASE(its_repr_is_pythons, Child) {
 }
 
 BOOST_FIXTURE_TEST_CASE(in_debug_mode_it_says_what_happens, Child) {
-  Events lines;
-  set_log_sink([&](const LogRecord& record) {
-    if (record.message.find("ipe") != record.message.npos && record.level == LogLevel::debug &&
-        record.message.find("execute") == record.message.npos)
-      return;  // of the pipes
-    lines.push_back(std::string(level_name(record.level)) + ':' + std::string(record.message));
-  });
+  const CapturedLog log(LogLevel::debug);
   loop.set_debug(true);
-  get_logger("asyncio").set_level(LogLevel::debug);
   const auto transport = start(
       "sleep", "100", SubprocessOptions{.stdin = INHERIT, .stdout = DEVNULL, .stderr = STDOUT});
   const std::string pid = std::to_string(transport->get_pid());
   transport->close();
   finish();
-  get_logger("asyncio").set_level(LogLevel::notset);
   loop.set_debug(false);
-  set_log_sink({});
-  BOOST_TEST((lines ==
-              Events{"DEBUG:execute program 'sleep' stdout=stderr=-3",
-                     "DEBUG:process 'sleep' created: pid " + pid,
-                     "INFO:execute program 'sleep': <SubprocessTransport pid=" + pid + " running>",
-                     "WARNING:Close running child process: kill <SubprocessTransport "
-                     "closed pid=" +
-                         pid + " running>",
-                     "INFO:<SubprocessTransport closed pid=" + pid +
-                         " running> exited with return code -9"}));
+  BOOST_TEST(log.lines() ==
+                 (Events{"DEBUG:asyncio:execute program 'sleep' stdout=stderr=-3",
+                         "DEBUG:asyncio:process 'sleep' created: pid " + pid,
+                         "INFO:asyncio:execute program 'sleep': <SubprocessTransport pid=" + pid +
+                             " running>",
+                         "WARNING:asyncio:Close running child process: kill <SubprocessTransport "
+                         "closed pid=" +
+                             pid + " running>",
+                         "INFO:asyncio:<SubprocessTransport closed pid=" + pid +
+                             " running> exited with return code -9"}),
+             boost::test_tools::per_element());
 }
 
 // -- the watch

@@ -19,11 +19,11 @@
 
 #include <boost/test/unit_test.hpp>
 
-#include <asyncio/logging.hpp>
 #include <asyncio/protocols.hpp>
 #include <asyncio/ssl.hpp>
 #include <asyncio/transports.hpp>
 
+#include "captured_log.hpp"
 #include "on_virtual_time.hpp"
 #include "transports/lower_transport.hpp"
 #include "transports/tls_transport.hpp"
@@ -31,6 +31,7 @@
 namespace tls_tests {
 
 using namespace on_virtual_time;
+using unit_tests::CapturedLog;
 
 // -- contexts
 
@@ -65,22 +66,6 @@ inline std::string noise(std::size_t size) {
   for (char& letter : text) letter = static_cast<char>(random());
   return text;
 }
-
-/// What is logged on "asyncio" while it lives.
-class Logged {
- public:
-  explicit Logged(LogLevel level = LogLevel::warning) {
-    get_logger("asyncio").set_level(level);
-    set_log_sink([this](const LogRecord& record) { lines.emplace_back(record.message); });
-  }
-  Logged(const Logged&) = delete;
-  Logged& operator=(const Logged&) = delete;
-  ~Logged() {
-    set_log_sink(nullptr);
-    get_logger("asyncio").set_level(LogLevel::notset);
-  }
-  Lines lines;
-};
 
 /// What both kinds of protocol of these tests have: a log of the calls, and actions for each.
 struct Notes {

@@ -224,11 +224,12 @@ BOOST_FIXTURE_TEST_CASE(it_may_abort_in_data_received, Connected) {
 // -- the peer's close_notify
 
 BOOST_FIXTURE_TEST_CASE(r195_true_from_eof_received_is_of_no_use, Connected) {
-  const Logged log;
+  const CapturedLog log;
   client.protocol->keeps_open = true;
   server.tls->close();
   settle();
-  BOOST_TEST(log.lines == Lines{"returning true from eof_received() has no effect when using ssl"});
+  BOOST_TEST(log.messages() ==
+             Lines{"returning true from eof_received() has no effect when using ssl"});
   BOOST_TEST(client.protocol->log == "made eof lost None");
   BOOST_TEST(server.protocol->log == "made eof lost None");
 }
@@ -512,27 +513,27 @@ BOOST_AUTO_TEST_CASE(a_connection_that_nobody_holds_is_held_by_its_wire_until_it
 }
 
 BOOST_FIXTURE_TEST_CASE(r196_writes_after_close_are_counted_and_then_logged, Connected) {
-  const Logged log;
+  const CapturedLog log;
   client.tls->close();
   for (int i = 0; i != 5; ++i) client.tls->write("dropped");
   client.tls->write("");
   client.tls->writelines({"", ""});
-  BOOST_TEST(log.lines.empty());
+  BOOST_TEST(log.records.empty());
   client.tls->write("dropped");
   client.tls->writelines({"dropped"});
-  BOOST_TEST(log.lines == (Lines{"SSL connection is closed", "SSL connection is closed"}));
+  BOOST_TEST(log.messages() == (Lines{"SSL connection is closed", "SSL connection is closed"}));
   settle();
   BOOST_TEST(server.protocol->data == "");
 }
 
 BOOST_FIXTURE_TEST_CASE(r196_the_loss_counts_as_one, Connected) {
-  const Logged log;
+  const CapturedLog log;
   client.tls->abort();
   loop.pass();
   for (int i = 0; i != 4; ++i) client.tls->write("dropped");
-  BOOST_TEST(log.lines.empty());
+  BOOST_TEST(log.records.empty());
   client.tls->write("dropped");
-  BOOST_TEST(log.lines == Lines{"SSL connection is closed"});
+  BOOST_TEST(log.messages() == Lines{"SSL connection is closed"});
 }
 
 BOOST_FIXTURE_TEST_CASE(every_call_on_a_closed_one_is_harmless, Connected) {

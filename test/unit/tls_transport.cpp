@@ -205,13 +205,13 @@ BOOST_FIXTURE_TEST_CASE(r194_what_is_written_before_the_handshake_is_done_is_sen
 
 BOOST_AUTO_TEST_CASE(in_debug_mode_the_log_tells_how_long_the_handshake_took) {
   const auto lines_of = [](bool debug) {
-    const Logged log(LogLevel::debug);
+    const CapturedLog log(LogLevel::debug);
     Pair pair;
     pair.loop.set_debug(debug);
     pair.begin();
     pair.loop.run_for(0.0125);
     pair.settle();
-    Lines lines = log.lines;
+    Lines lines = log.messages();
     std::erase_if(lines, [](const std::string& line) { return !line.ends_with(" ms"); });
     return lines;
   };

@@ -11,27 +11,26 @@
 #include <utility>
 #include <vector>
 
-#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <boost/test/unit_test.hpp>
 
 #include <asyncio/event_loop.hpp>
 #include <asyncio/exceptions.hpp>
-#include <asyncio/logging.hpp>
 #include <asyncio/protocols.hpp>
 #include <asyncio/transports.hpp>
 
+#include "captured_log.hpp"
+#include "loop_fixture.hpp"
+#include "socket_helpers.hpp"
+#include "thrown_by.hpp"
 #include "transports/stream_transport.hpp"
 
 namespace transport_tests {
 
 using namespace asyncio;
+using namespace unit_tests;
 using Events = std::vector<std::string>;
-
-inline std::string lost_text(const std::exception_ptr& error) {
-  return "lost " + (error ? type_name(error) : std::string("None"));
-}
 
 /// Writes down what it is told, and does what the test says.
 class Recorder : public Protocol {
@@ -97,31 +96,13 @@ class BufferedRecorder : public BufferedProtocol {
   void connection_lost(std::exception_ptr why) override { events.push_back(lost_text(why)); }
 };
 
-struct CapturedLog {
-  Events lines;
-  CapturedLog() {
-    set_log_sink([this](const LogRecord& record) {
-      lines.push_back(std::string(level_name(record.level)) + ":" + std::string(record.name) + ":" +
-                      std::string(record.message));
-    });
-  }
-  ~CapturedLog() { set_log_sink({}); }
-};
-
 /// A loop with one transport at one end of a pair, the other end being the test's.
-struct Connection {
-  EventLoop loop;
-  Events reports;
+struct Connection : LoopFixture {
   std::shared_ptr<Recorder> protocol = std::make_shared<Recorder>();
   std::shared_ptr<Transport> transport;
   Socket peer;
   bool peer_at_eof = false;
 
-  Connection() {
-    loop.set_exception_handler([this](EventLoop&, const ExceptionContext& context) {
-      reports.push_back(context.message + (context.exception ? " " + repr(context.exception) : ""));
-    });
-  }
   ~Connection() {
     // What the tests' own closures hold.
     protocol->on_made = protocol->on_data = protocol->on_pause = protocol->on_resume =
@@ -145,32 +126,14 @@ struct Connection {
   }
   /// The same over TCP.
   void established_tcp() {
-    Socket listener(AF_INET, SOCK_STREAM, IPPROTO_TCP);
-    listener.bind(Address("127.0.0.1", 0));
-    listener.listen(1);
-    peer = Socket(AF_INET, SOCK_STREAM, IPPROTO_TCP);
-    try {
-      peer.connect(listener.getsockname());
-    } catch (const BlockingIOError&) {
-    }
+    const Socket listener = socket_tests::listening_socket();
+    peer = socket_tests::connected_socket(listener.getsockname());
     int accepted = -1;
     while (accepted < 0) accepted = ::accept(listener.fileno(), nullptr, nullptr);
     transport = detail::make_stream_transport(loop.core(), Socket(accepted), protocol, nullptr, {},
                                               nullptr);
     pass(2);
     protocol->events.clear();
-  }
-  /// Exactly so many passes, each with a look at the kernel (rule 18).
-  void pass(int count = 1) {
-    while (count-- > 0) {
-      loop.stop();
-      loop.run_forever();
-    }
-  }
-  /// However many passes that takes: the kernel hands things over in its own time.
-  template <class Done>
-  void run_until(Done done) {
-    while (!done()) pass();
   }
   /// What the peer can read now; the end is told once.
   std::string received() {
@@ -205,15 +168,5 @@ struct Connection {
     return all + received();
   }
 };
-
-/// "Type: text" of what a call throws.
-inline std::string text_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const std::exception& error) {
-    return type_name(std::current_exception()) + ": " + error.what();
-  }
-  return "nothing thrown";
-}
 
 }  // namespace transport_tests

@@ -110,10 +110,10 @@ BOOST_AUTO_TEST_CASE(rule_110_a_transport_dropped_while_open_warns_and_closes_it
   c.protocol->on_made = [&] { c.protocol->transport->pause_reading(); };
   c.open(c.protocol);
   c.pass();
-  BOOST_TEST(log.lines.empty());
+  BOOST_TEST(log.records.empty());
   c.protocol->transport.reset();
-  BOOST_REQUIRE(log.lines.size() == 1);
-  BOOST_TEST(log.lines[0].find("WARNING:asyncio:unclosed transport <StreamTransport fd=") == 0u);
+  BOOST_REQUIRE(log.records.size() == 1);
+  BOOST_TEST(log.lines()[0].find("WARNING:asyncio:unclosed transport <StreamTransport fd=") == 0u);
   BOOST_TEST(c.received() == "<EOF>");
   BOOST_TEST(c.protocol->events == Events{"made"});
 }
@@ -164,7 +164,7 @@ BOOST_AUTO_TEST_CASE(closing_the_loop_closes_connections_without_a_word) {
   c.transport->pause_reading();
   c.transport->resume_reading();
   BOOST_TEST(to_string(*c.transport).find("<StreamTransport closed fd=") == 0u);
-  BOOST_TEST(log.lines.empty());
+  BOOST_TEST(log.records.empty());
 }
 
 BOOST_AUTO_TEST_CASE(rule_104_of_a_slow_protocol_the_transport_is_named) {
@@ -178,7 +178,7 @@ BOOST_AUTO_TEST_CASE(rule_104_of_a_slow_protocol_the_transport_is_named) {
   const auto names_it = [](const std::string& line) {
     return line.starts_with("WARNING:asyncio:Executing <StreamTransport fd=");
   };
-  BOOST_TEST(std::ranges::count_if(log.lines, names_it) > 0);
+  BOOST_TEST(std::ranges::count_if(log.lines(), names_it) > 0);
 }
 
 BOOST_AUTO_TEST_CASE(rule_110_in_debug_mode_closing_the_loop_warns_of_an_open_connection) {
@@ -190,7 +190,7 @@ BOOST_AUTO_TEST_CASE(rule_110_in_debug_mode_closing_the_loop_warns_of_an_open_co
   const auto warns = [](const std::string& line) {
     return line.starts_with("WARNING:asyncio:unclosed transport <StreamTransport fd=");
   };
-  BOOST_TEST(std::ranges::count_if(log.lines, warns) == 1);
+  BOOST_TEST(std::ranges::count_if(log.lines(), warns) == 1);
 }
 
 BOOST_AUTO_TEST_CASE(a_transport_outlives_its_loop_harmlessly) {

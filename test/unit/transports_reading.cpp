@@ -182,7 +182,7 @@ BOOST_AUTO_TEST_CASE(a_failing_data_received_is_reported_and_fatal) {
   c.peer.send("x");
   c.pass();
   BOOST_TEST(c.reports ==
-             Events{"Fatal error: protocol.data_received() call failed. ValueError('bad data')"});
+             Events{"Fatal error: protocol.data_received() call failed.: ValueError('bad data')"});
   BOOST_TEST(c.transport->is_closing());
   c.pass();
   BOOST_TEST(c.protocol->events == (Events{"data 1", "lost ValueError"}));
@@ -195,7 +195,7 @@ BOOST_AUTO_TEST_CASE(a_failing_eof_received_is_reported_and_fatal) {
   c.peer.close();
   c.pass(2);
   BOOST_TEST(c.reports ==
-             Events{"Fatal error: protocol.eof_received() call failed. ValueError('bad end')"});
+             Events{"Fatal error: protocol.eof_received() call failed.: ValueError('bad end')"});
   BOOST_TEST(c.protocol->events == (Events{"eof", "lost ValueError"}));
 }
 
@@ -265,7 +265,7 @@ BOOST_AUTO_TEST_CASE(rule_131_an_empty_buffer_is_a_fatal_runtime_error) {
   c.transport = c.open(protocol);
   c.peer.send("x");
   c.pass(3);
-  BOOST_TEST(c.reports == Events{"Fatal error: protocol.get_buffer() call failed. "
+  BOOST_TEST(c.reports == Events{"Fatal error: protocol.get_buffer() call failed.: "
                                  "RuntimeError('get_buffer() returned an empty buffer')"});
   BOOST_TEST(protocol->events == Events{"lost RuntimeError"});
 }

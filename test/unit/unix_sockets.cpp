@@ -2,7 +2,6 @@
 // create_unix_connection and create_unix_server (surface CN23, CN24, rule 170).
 #include <asyncio/connections.hpp>
 #include <asyncio/event_loop.hpp>
-#include <asyncio/logging.hpp>
 
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/test/unit_test.hpp>
@@ -17,11 +16,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "captured_log.hpp"
 #include "on_virtual_time.hpp"
 #include "socket_helpers.hpp"
 
 using namespace on_virtual_time;
 using namespace socket_tests;
+using unit_tests::CapturedLog;
 using namespace std::string_literals;
 
 namespace {
@@ -77,16 +78,6 @@ Coroutine<Bytes> echo(Loop& loop, UnixPath path, Bytes text) {
 }
 
 void touch(const std::string& path) { std::ofstream(path) << "text"; }
-
-/// What is logged while it lives.
-class Log {
- public:
-  Log() {
-    set_log_sink([this](const LogRecord& record) { lines.push_back(std::string(record.message)); });
-  }
-  ~Log() { set_log_sink(nullptr); }
-  std::vector<std::string> lines;
-};
 
 }  // namespace
 
@@ -272,13 +263,13 @@ BOOST_AUTO_TEST_CASE(r170_a_stale_socket_that_cannot_be_looked_at_is_logged) {
   const Folder folder;
   Loop loop;
   touch(folder / "file");
-  const Log log;
+  const CapturedLog log;
   const std::string path = folder / "file/s";
   BOOST_TEST(error_of(loop, loop.create_unix_server<Echo>(path)) ==
              "NotADirectoryError(20, 'Not a directory')");
-  BOOST_TEST_REQUIRE(log.lines.size() == 1);
-  BOOST_TEST(log.lines[0] == "Unable to check or remove stale UNIX socket '" + path +
-                                 "': NotADirectoryError(20, 'Not a directory')");
+  BOOST_TEST_REQUIRE(log.records.size() == 1);
+  BOOST_TEST(log.messages()[0] == "Unable to check or remove stale UNIX socket '" + path +
+                                      "': NotADirectoryError(20, 'Not a directory')");
 }
 
 BOOST_AUTO_TEST_CASE(r170_closing_removes_the_file) {
@@ -315,12 +306,12 @@ BOOST_AUTO_TEST_CASE(r170_closing_leaves_another_servers_file) {
 
 BOOST_AUTO_TEST_CASE(r170_a_file_that_is_gone_already_is_no_error) {
   const Folder folder;
-  const Log log;
+  const CapturedLog log;
   Loop loop;
   const Server server = loop.run_until_complete(loop.create_unix_server<Echo>(folder / "s"));
   std::filesystem::remove(folder / "s");
   server.close();
-  BOOST_TEST(log.lines.empty());
+  BOOST_TEST(log.records.empty());
 }
 
 BOOST_AUTO_TEST_CASE(r170_a_file_that_cannot_be_looked_at_any_more_is_logged) {
@@ -330,11 +321,11 @@ BOOST_AUTO_TEST_CASE(r170_a_file_that_cannot_be_looked_at_any_more_is_logged) {
   const Server server = loop.run_until_complete(loop.create_unix_server<Echo>(folder / "d/s"));
   std::filesystem::remove_all(folder / "d");
   touch(folder / "d");
-  const Log log;
+  const CapturedLog log;
   server.close();
-  BOOST_TEST_REQUIRE(log.lines.size() == 1);
-  BOOST_TEST(log.lines[0] == "Unable to clean up listening UNIX socket '" + folder / "d/s" +
-                                 "': NotADirectoryError(20, 'Not a directory')");
+  BOOST_TEST_REQUIRE(log.records.size() == 1);
+  BOOST_TEST(log.messages()[0] == "Unable to clean up listening UNIX socket '" + folder / "d/s" +
+                                      "': NotADirectoryError(20, 'Not a directory')");
 }
 
 BOOST_AUTO_TEST_CASE(the_file_goes_with_a_server_that_nobody_closed) {

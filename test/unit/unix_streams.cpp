@@ -14,33 +14,12 @@
 
 #include "socket_helpers.hpp"
 #include "stream_sockets.hpp"
+#include "thrown_by.hpp"
 
 using namespace stream_socket_tests;
 using socket_tests::Folder;
 using socket_tests::NoDescriptorLeft;
-
-namespace {
-
-Coroutine<Bytes> ask_at(UnixPath path, std::string question) {
-  auto [reader, writer] = co_await open_unix_connection(path);
-  writer.write(question);
-  Bytes answer = co_await reader.readline();
-  writer.close();
-  co_await writer.wait_closed();
-  co_return answer;
-}
-
-template <class Call>
-std::string type_error_of(Call call) {
-  try {
-    call();
-  } catch (const TypeError& error) {
-    return error.what();
-  }
-  return "None";
-}
-
-}  // namespace
+using unit_tests::thrown_by;
 
 BOOST_AUTO_TEST_SUITE(unix_streams_tests)
 
@@ -50,8 +29,9 @@ BOOST_AUTO_TEST_CASE(st4_a_coroutine_function_serves_clients) {
   const std::string path = folder / "socket";
   Loop loop;
   const Server server = loop.run_until_complete(start_unix_server(answer_one_line, path));
-  BOOST_TEST(loop.run_until_complete(ask_at(path, "hello world!\n")) == "hello world!\n");
-  BOOST_TEST(loop.run_until_complete(ask_at(path, "again\n")) == "again\n");
+  BOOST_TEST(loop.run_until_complete(ask(open_unix_connection(path), "hello world!\n")) ==
+             "hello world!\n");
+  BOOST_TEST(loop.run_until_complete(ask(open_unix_connection(path), "again\n")) == "again\n");
   server.close();
   loop.run_until_complete(server.wait_closed());
   BOOST_TEST(!std::filesystem::exists(path));
@@ -66,7 +46,8 @@ BOOST_AUTO_TEST_CASE(st4_a_plain_function_serves_clients) {
     create_task(answer_one_line(reader, writer));
   };
   const Server server = loop.run_until_complete(start_unix_server(callback, path));
-  BOOST_TEST(loop.run_until_complete(ask_at(path, "hello world!\n")) == "hello world!\n");
+  BOOST_TEST(loop.run_until_complete(ask(open_unix_connection(path), "hello world!\n")) ==
+             "hello world!\n");
   server.close();
   loop.run_until_complete(server.wait_closed());
 }
@@ -80,7 +61,7 @@ BOOST_AUTO_TEST_CASE(st4_a_bound_socket_is_served_on) {
   const Server server =
       loop.run_until_complete(start_unix_server(answer_one_line, {.sock = &listener}));
   BOOST_TEST(!listener);
-  BOOST_TEST(loop.run_until_complete(ask_at(path, "hello\n")) == "hello\n");
+  BOOST_TEST(loop.run_until_complete(ask(open_unix_connection(path), "hello\n")) == "hello\n");
 }
 
 BOOST_AUTO_TEST_CASE(st4_the_options_are_create_unix_servers) {
@@ -168,10 +149,10 @@ BOOST_AUTO_TEST_CASE(a_limit_is_for_streams_only) {
   const auto factory = [] { return std::make_shared<StreamReaderProtocol>(StreamReader()); };
   const UnixConnectionOptions connecting{.limit = 5};
   const UnixServerOptions serving{.limit = 5};
-  BOOST_TEST(type_error_of([&] { (void)loop.create_unix_connection(factory, "x", connecting); }) ==
-             "create_unix_connection() got an unexpected keyword argument 'limit'");
-  BOOST_TEST(type_error_of([&] { (void)loop.create_unix_server(factory, "x", serving); }) ==
-             "create_unix_server() got an unexpected keyword argument 'limit'");
+  BOOST_TEST(thrown_by([&] { (void)loop.create_unix_connection(factory, "x", connecting); }) ==
+             "TypeError(\"create_unix_connection() got an unexpected keyword argument 'limit'\")");
+  BOOST_TEST(thrown_by([&] { (void)loop.create_unix_server(factory, "x", serving); }) ==
+             "TypeError(\"create_unix_server() got an unexpected keyword argument 'limit'\")");
 }
 
 BOOST_AUTO_TEST_SUITE_END()
