@@ -38,10 +38,10 @@ Bytes StreamBuffer::take_left(std::size_t count) {
   return taken;
 }
 
-void StreamBuffer::drop(std::size_t count) noexcept {
+void StreamBuffer::drop(std::size_t count, std::size_t kept) noexcept {
   start_ += count;
   if (!empty()) return;
-  if (bytes_.capacity() > kept_) {
+  if (bytes_.capacity() > kept) {
     Bytes().swap(bytes_);
   } else {
     bytes_.clear();
