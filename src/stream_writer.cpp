@@ -279,12 +279,18 @@ namespace {
 
 using Streams = std::pair<StreamReader, StreamWriter>;
 
+template <class... Args>
+std::shared_ptr<StreamReaderProtocol> make_protocol(Args&&... args) {
+  return std::allocate_shared<StreamReaderProtocol>(PoolAllocator<void>(),
+                                                    std::forward<Args>(args)...);
+}
+
 /// `request` says what to connect to, and in which way.
 template <class Request>
 Coroutine<Streams> open_streams(Request request, std::ptrdiff_t limit) {
   LoopCore& core = core_of(running_scheduler());
   const StreamReader reader(*core.facade, limit);
-  const auto protocol = std::make_shared<StreamReaderProtocol>(*core.facade, reader);
+  const auto protocol = make_protocol(*core.facade, reader);
   ProtocolFactory factory = [protocol] { return protocol; };
   Connection connection = co_await open_connection(core, std::move(factory), std::move(request));
   StreamWriter writer(std::move(connection.first), protocol, reader, *core.facade);
@@ -295,8 +301,7 @@ template <class Request>
 Coroutine<Server> serve_streams(ClientConnected client_connected_cb, Request request,
                                 std::ptrdiff_t limit) {
   ProtocolFactory factory = [client_connected_cb = std::move(client_connected_cb), limit] {
-    return std::allocate_shared<StreamReaderProtocol>(PoolAllocator<void>(), StreamReader(limit),
-                                                      client_connected_cb);
+    return make_protocol(StreamReader(limit), client_connected_cb);
   };
   Server server =
       co_await serve(core_of(running_scheduler()), std::move(factory), std::move(request));

@@ -127,9 +127,10 @@ Bytes StreamReaderState::take(std::size_t count) {
   return taken;
 }
 
-std::size_t StreamReaderState::find_end(SeparatorSearch& search) {
+std::size_t StreamReaderState::find_end(SeparatorSearch& search,
+                                        std::span<const Bytes> separators) {
   buffer_.fetch();
-  const std::optional<SeparatorSearch::Match> match = search.find(buffer_.view());
+  const std::optional<SeparatorSearch::Match> match = search.find(buffer_.view(), separators);
   if (match) {
     if (match->start <= limit_) return match->end;
     throw LimitOverrunError("Separator is found, but chunk is longer than limit", match->start);
@@ -139,8 +140,9 @@ std::size_t StreamReaderState::find_end(SeparatorSearch& search) {
 }
 
 std::size_t StreamReaderState::find_end_of_line(SeparatorSearch& search) {
+  static const Bytes newline("\n");
   try {
-    return find_end(search);
+    return find_end(search, {&newline, 1});
   } catch (const LimitOverrunError& overrun) {
     // The newline is behind what can be skipped, if it is there.
     buffer_.drop(std::min(overrun.consumed() + 1, buffer_.size()));
@@ -203,10 +205,12 @@ std::span<const Bytes> each_of(const std::vector<Bytes>& separators) { return se
 
 template <class Separators>
 Coroutine<Bytes> read_until(Reader reader, Separators separators) {
-  SeparatorSearch search(each_of(separators));
+  SeparatorSearch search;
+  SeparatorSearch::check(each_of(separators));
   reader->check();
   for (;;) {
-    if (const std::size_t end = reader->find_end(search); end != 0) co_return reader->take(end);
+    if (const std::size_t end = reader->find_end(search, each_of(separators)); end != 0)
+      co_return reader->take(end);
     if (reader->eof()) throw IncompleteReadError(reader->buffer().take_all(), std::nullopt);
     co_await reader->wait_for_data("readuntil");
   }
@@ -215,8 +219,7 @@ Coroutine<Bytes> read_until(Reader reader, Separators separators) {
 /// Gives a Line() at the end of the stream.
 template <class Line>
 Coroutine<Line> read_line(Reader reader) {
-  static const Bytes newline("\n");
-  SeparatorSearch search(each_of(newline));
+  SeparatorSearch search;
   reader->check();
   for (;;) {
     if (const std::size_t end = reader->find_end_of_line(search); end != 0)

@@ -87,7 +87,7 @@ class StreamReaderState final : public Pooled {
   /// Takes out the first `count` bytes, or what there is.
   Bytes take(std::size_t count);
   /// Where the first separator ends; 0 if it is not there yet. LimitOverrunError.
-  std::size_t find_end(SeparatorSearch& search);
+  std::size_t find_end(SeparatorSearch& search, std::span<const Bytes> separators);
   /// The same for a line. ValueError, and what is too long is dropped.
   std::size_t find_end_of_line(SeparatorSearch& search);
   /// Waits for data, the end or an exception. RuntimeError if somebody does already.

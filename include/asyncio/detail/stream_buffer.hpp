@@ -63,15 +63,15 @@ class SeparatorSearch {
     std::size_t end;
   };
 
-  /// The separators must outlive the search. ValueError if there is none, or an empty one.
-  explicit SeparatorSearch(std::span<const Bytes> separators);
-  /// The match that ends first; of those that end there, the shortest.
-  std::optional<Match> find(BytesView data);
+  /// ValueError if there is none, or an empty one.
+  static void check(std::span<const Bytes> separators);
+  /// The match that ends first; of those that end there, the shortest. The separators are the same
+  /// at each look.
+  std::optional<Match> find(BytesView data, std::span<const Bytes> separators);
   /// In how many of the first bytes no separator begins.
   std::size_t scanned() const noexcept { return scanned_; }
 
  private:
-  std::span<const Bytes> separators_;
   std::size_t scanned_ = 0;
 };
 
