@@ -137,9 +137,9 @@ void TaskBase::end_unstarted() {
 }
 
 void TaskBase::finish() {
-  if (std::exception_ptr error = take_next_throw()) {
-    fail(std::move(error));
-  } else if (must_cancel_ && !put_off_) {
+  if (throws_next_) [[unlikely]] {
+    fail(take_next_throw());
+  } else if (must_cancel_ && !put_off_) [[unlikely]] {
     must_cancel_ = false;
     destroy_frame();  // rule 56: the value is discarded
     end();

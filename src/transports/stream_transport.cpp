@@ -9,8 +9,6 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <utility>
 
-#include "../server.hpp"
-
 namespace asyncio::inline v1::detail {
 
 namespace {

@@ -13,13 +13,12 @@
 #include <utility>
 
 #include "../loop_core.hpp"
+#include "../server.hpp"
 #include "lower_transport.hpp"
 #include "socket_transport.hpp"
 #include "write_buffer.hpp"
 
 namespace asyncio::inline v1::detail {
-
-class ServerState;
 
 /// Makes the transport of a connected socket and queues, in this order: connection_made, the start
 /// of reading, and the waiter's result (rule 129). `waiter` and `server` may be null; an empty
