@@ -201,6 +201,7 @@ class WireEnd final : public Transport,
     wake_peer();
   }
   void abort() override { force_close(nullptr); }
+  bool writing_paused() const noexcept override { return false; }
   void force_close(std::exception_ptr why) override {
     if (lost_) return;
     closed = ended_ = true;
