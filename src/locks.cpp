@@ -10,7 +10,7 @@ namespace detail {
 
 // -- lines
 
-void Waiter::finish(Phase phase) {
+void Sleeper::finish(Phase phase) {
   phase_ = phase;
   if (!waited()) return;
   Scheduler& loop = task_->scheduler();
@@ -19,14 +19,14 @@ void Waiter::finish(Phase phase) {
   loop.push(*task_);
 }
 
-void Waiter::wake_with(std::exception_ptr error) {
+void Sleeper::wake_with(std::exception_ptr error) {
   if (done()) return;
   const Phase phase = is_cancelled_error(error) ? Phase::cancelled : Phase::woken;
   task_->throw_next(std::move(error));
   finish(phase);
 }
 
-bool Waiter::cancel(const std::string* message) {
+bool Sleeper::cancel(const std::string* message) {
   if (done()) return false;
   if (waited())
     task_->throw_next(
@@ -36,7 +36,7 @@ bool Waiter::cancel(const std::string* message) {
 }
 
 /// That of the future which Python has in its place.
-std::string Waiter::repr() {
+std::string Sleeper::repr() {
   switch (phase_) {
     case Phase::asleep:
       return waited() ? "<Future pending cb=[Task.task_wakeup()]>" : "<Future pending>";

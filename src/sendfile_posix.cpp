@@ -16,7 +16,6 @@
 #include "sigpipe.hpp"
 #include "sock_operations.hpp"
 #include "sockaddr.hpp"
-#include "transports/flow_controlled.hpp"
 #include "transports/stream_transport.hpp"
 
 namespace asyncio::inline v1 {
@@ -232,7 +231,7 @@ class CopyProtocol final : public Protocol {
 /// A CopyProtocol in its place, for a scope. Afterwards the protocol knows whether it may write.
 class Copying {
  public:
-  Copying(LoopCore& core, Transport& transport, const FlowControlled& control)
+  Copying(LoopCore& core, Transport& transport, const LowerTransport& control)
       : core_(core),
         transport_(transport),
         was_reading_(transport.is_reading()),
@@ -270,7 +269,7 @@ class Copying {
 };
 
 Coroutine<std::uint64_t> copy_to_transport(LoopCore& core, std::shared_ptr<Transport> transport,
-                                           const FlowControlled& control, Part part) {
+                                           const LowerTransport& control, Part part) {
   BlockReader reader(core, part, constants::sendfile_fallback_block_size);
   const Copying copying(core, *transport, control);
   while (!reader.at_end()) {
@@ -317,7 +316,7 @@ Coroutine<std::uint64_t> send_through(LoopCore& core, StreamTransport& transport
 Coroutine<std::uint64_t> sendfile(LoopCore& core, std::shared_ptr<Transport> transport,
                                   std::FILE* file, SendfileOptions options) {
   if (transport->is_closing()) throw RuntimeError("Transport is closing");
-  const auto* const control = dynamic_cast<const FlowControlled*>(transport.get());
+  const auto* const control = dynamic_cast<const LowerTransport*>(transport.get());
   if (!control)
     throw RuntimeError("sendfile is not supported for transport " + to_string(*transport));
   const Part part = check_part(file, options);

@@ -189,7 +189,7 @@ void ServerState::connected(Socket socket, Address peer) {
     std::shared_ptr<BaseProtocol> lowest = protocol;
     if (tls_) lowest = make_tls_transport(*loop_, *tls_, protocol, nullptr).protocol;
     make_stream_transport(*loop_, std::move(socket), std::move(lowest), nullptr, std::move(peer),
-                          shared_from_this());
+                          Ref<ServerState>(this));
   } catch (...) {
     loop_->call_exception_handler({.message = "Error on transport creation for incoming connection",
                                    .exception = caught_error(),

@@ -38,10 +38,10 @@ Bytes StreamBuffer::take_left(std::size_t count) {
   return taken;
 }
 
-void StreamBuffer::drop(std::size_t count) noexcept {
+void StreamBuffer::drop(std::size_t count, std::size_t kept) noexcept {
   start_ += count;
   if (!empty()) return;
-  if (bytes_.capacity() > kept_) {
+  if (bytes_.capacity() > kept) {
     Bytes().swap(bytes_);
   } else {
     bytes_.clear();
@@ -49,18 +49,19 @@ void StreamBuffer::drop(std::size_t count) noexcept {
   start_ = 0;
 }
 
-SeparatorSearch::SeparatorSearch(std::span<const Bytes> separators) : separators_(separators) {
+void SeparatorSearch::check(std::span<const Bytes> separators) {
   if (separators.empty()) throw ValueError("Separator should contain at least one element");
   for (const Bytes& separator : separators)
     if (separator.empty()) throw ValueError("Separator should be at least one-byte string");
 }
 
-std::optional<SeparatorSearch::Match> SeparatorSearch::find(BytesView data) {
-  const auto [shortest, longest] = std::ranges::minmax_element(separators_, {}, &Bytes::size);
+std::optional<SeparatorSearch::Match> SeparatorSearch::find(BytesView data,
+                                                            std::span<const Bytes> separators) {
+  const auto [shortest, longest] = std::ranges::minmax_element(separators, {}, &Bytes::size);
   if (data.size() < scanned_ + shortest->size()) return std::nullopt;
   std::optional<Match> first;
   std::string_view text = data;
-  for (const Bytes& separator : separators_) {
+  for (const Bytes& separator : separators) {
     const std::size_t start = text.find(separator, scanned_);
     if (start == text.npos) continue;
     const std::size_t end = start + separator.size();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 // The writing half of streams, and what joins both halves to a connection (rules 211-216).
+#include <asyncio/detail/pool_allocator.hpp>
 #include <asyncio/event_loop.hpp>
 #include <asyncio/logging.hpp>
 #include <asyncio/ssl.hpp>
@@ -35,13 +36,18 @@ void FlowControlMixin::resume_writing() {
   if (!paused_) throw AssertionError("writing is not paused");
   paused_ = false;
   log_debug("resumes writing");
-  for (const Future<>& drain : std::exchange(drains_, {}))
-    if (!drain.done()) drain.set_result();
+  end_drains(nullptr);
 }
 
 void FlowControlMixin::connection_lost(const std::exception_ptr& error) {
   lost_ = true;
-  for (const Future<>& drain : std::exchange(drains_, {})) {
+  end_drains(error);
+}
+
+void FlowControlMixin::end_drains(const std::exception_ptr& error) {
+  std::forward_list<Future<>> drains = std::exchange(drains_, {});
+  drains.reverse();
+  for (const Future<>& drain : drains) {
     if (drain.done()) continue;
     if (error)
       drain.set_exception(error);
@@ -54,10 +60,10 @@ Coroutine<> FlowControlMixin::drain_helper() {
   if (lost_) throw ConnectionResetError("Connection lost");
   if (!paused_) co_return;
   const Future<> resumed(*loop_);
-  drains_.push_back(resumed);
+  drains_.push_front(resumed);
   struct Leave {
     Leave(FlowControlMixin& flow, const Future<>& drain) : flow(flow), drain(drain) {}
-    ~Leave() { std::erase(flow.drains_, drain); }
+    ~Leave() { flow.drains_.remove(drain); }
     FlowControlMixin& flow;
     const Future<>& drain;
   } const leave(*this, resumed);
@@ -151,19 +157,31 @@ Coroutine<> StreamWriter::start_tls(const ssl::SSLContext& context,
 
 namespace detail {
 
-void ClientCall::begin(Scheduler& loop, Coroutine<> run, const std::source_location& coroutine) {
-  const AnyTask task = create_task(loop, std::move(run));
-  task.state()->as_task()->set_coroutine(coroutine);
+void ClientCall::watch(const AnyTask& task, const StreamWriter& writer) {
+  FutureBase& future = *task.state();
+  future.as_task()->keep_failed_coroutine();
   context = capture_context();
   add_ref();
-  task.state()->add_callback(*this, true);
+  future.add_callback(*this, true);
+  // A task factory has run it already, to its end: at least its writer is kept.
+  if (future.cancelled() || future.failed()) ends_.second = writer;
+}
+
+void ClientCall::completed_by(FutureBase& task) noexcept {
+  task_ = Ref<FutureBase>(&task);
+  if (!task.as_task()->innermost()) const Ends dropped(std::move(ends_));
+}
+
+void ClientCall::discard() noexcept {
+  if (const auto task = std::move(task_)) task->as_task()->drop_failed_coroutine();
+  transport_.reset();
 }
 
 void ClientCall::task_done() {
-  if (!future_->cancelled()) {
-    const std::exception_ptr error = future_->exception();
+  if (!task_->cancelled()) {
+    const std::exception_ptr error = task_->exception();
     if (!error) return;
-    core_of(future_->scheduler())
+    core_of(task_->scheduler())
         .call_exception_handler({.message = "Unhandled exception in client_connected_cb",
                                  .exception = error,
                                  .transport = transport_});
@@ -261,12 +279,18 @@ namespace {
 
 using Streams = std::pair<StreamReader, StreamWriter>;
 
+template <class... Args>
+std::shared_ptr<StreamReaderProtocol> make_protocol(Args&&... args) {
+  return std::allocate_shared<StreamReaderProtocol>(PoolAllocator<void>(),
+                                                    std::forward<Args>(args)...);
+}
+
 /// `request` says what to connect to, and in which way.
 template <class Request>
 Coroutine<Streams> open_streams(Request request, std::ptrdiff_t limit) {
   LoopCore& core = core_of(running_scheduler());
   const StreamReader reader(*core.facade, limit);
-  const auto protocol = std::make_shared<StreamReaderProtocol>(*core.facade, reader);
+  const auto protocol = make_protocol(*core.facade, reader);
   ProtocolFactory factory = [protocol] { return protocol; };
   Connection connection = co_await open_connection(core, std::move(factory), std::move(request));
   StreamWriter writer(std::move(connection.first), protocol, reader, *core.facade);
@@ -277,7 +301,7 @@ template <class Request>
 Coroutine<Server> serve_streams(ClientConnected client_connected_cb, Request request,
                                 std::ptrdiff_t limit) {
   ProtocolFactory factory = [client_connected_cb = std::move(client_connected_cb), limit] {
-    return std::make_shared<StreamReaderProtocol>(StreamReader(limit), client_connected_cb);
+    return make_protocol(StreamReader(limit), client_connected_cb);
   };
   Server server =
       co_await serve(core_of(running_scheduler()), std::move(factory), std::move(request));

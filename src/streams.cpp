@@ -12,7 +12,7 @@ namespace detail {
 // -- waiting
 
 /// One wait for data. It ends what it began also when the task is destroyed meanwhile.
-class [[nodiscard]] DataAwaiter : public Waiter {
+class [[nodiscard]] DataAwaiter : public Sleeper {
  public:
   explicit DataAwaiter(StreamReaderState& reader) noexcept : reader_(reader) {}
   DataAwaiter(DataAwaiter&&) noexcept = default;
@@ -49,7 +49,7 @@ DataAwaiter StreamReaderState::wait_for_data(const char* function) {
 }
 
 void StreamReaderState::wake() {
-  if (Waiter* const waiter = std::exchange(waiter_, nullptr)) waiter->wake();
+  if (Sleeper* const waiter = std::exchange(waiter_, nullptr)) waiter->wake();
 }
 
 // -- feeding
@@ -102,7 +102,7 @@ void StreamReaderState::feed_eof() {
 
 void StreamReaderState::set_exception(std::exception_ptr error) {
   exception_ = error;
-  if (Waiter* const waiter = std::exchange(waiter_, nullptr)) waiter->wake_with(std::move(error));
+  if (Sleeper* const waiter = std::exchange(waiter_, nullptr)) waiter->wake_with(std::move(error));
 }
 
 void StreamReaderState::set_transport(std::shared_ptr<ReadTransport> transport) {
@@ -127,20 +127,22 @@ Bytes StreamReaderState::take(std::size_t count) {
   return taken;
 }
 
-std::optional<std::size_t> StreamReaderState::find_end(SeparatorSearch& search) {
+std::size_t StreamReaderState::find_end(SeparatorSearch& search,
+                                        std::span<const Bytes> separators) {
   buffer_.fetch();
-  const std::optional<SeparatorSearch::Match> match = search.find(buffer_.view());
+  const std::optional<SeparatorSearch::Match> match = search.find(buffer_.view(), separators);
   if (match) {
     if (match->start <= limit_) return match->end;
     throw LimitOverrunError("Separator is found, but chunk is longer than limit", match->start);
   }
-  if (search.scanned() <= limit_) return std::nullopt;
+  if (search.scanned() <= limit_) return 0;
   throw LimitOverrunError("Separator is not found, and chunk exceed the limit", search.scanned());
 }
 
-std::optional<std::size_t> StreamReaderState::find_end_of_line(SeparatorSearch& search) {
+std::size_t StreamReaderState::find_end_of_line(SeparatorSearch& search) {
+  static const Bytes newline("\n");
   try {
-    return find_end(search);
+    return find_end(search, {&newline, 1});
   } catch (const LimitOverrunError& overrun) {
     // The newline is behind what can be skipped, if it is there.
     buffer_.drop(std::min(overrun.consumed() + 1, buffer_.size()));
@@ -203,10 +205,12 @@ std::span<const Bytes> each_of(const std::vector<Bytes>& separators) { return se
 
 template <class Separators>
 Coroutine<Bytes> read_until(Reader reader, Separators separators) {
-  SeparatorSearch search(each_of(separators));
+  SeparatorSearch search;
+  SeparatorSearch::check(each_of(separators));
   reader->check();
   for (;;) {
-    if (const auto end = reader->find_end(search)) co_return reader->take(*end);
+    if (const std::size_t end = reader->find_end(search, each_of(separators)); end != 0)
+      co_return reader->take(end);
     if (reader->eof()) throw IncompleteReadError(reader->buffer().take_all(), std::nullopt);
     co_await reader->wait_for_data("readuntil");
   }
@@ -215,11 +219,11 @@ Coroutine<Bytes> read_until(Reader reader, Separators separators) {
 /// Gives a Line() at the end of the stream.
 template <class Line>
 Coroutine<Line> read_line(Reader reader) {
-  static const Bytes newline("\n");
-  SeparatorSearch search(each_of(newline));
+  SeparatorSearch search;
   reader->check();
   for (;;) {
-    if (const auto end = reader->find_end_of_line(search)) co_return reader->take(*end);
+    if (const std::size_t end = reader->find_end_of_line(search); end != 0)
+      co_return reader->take(end);
     if (reader->at_eof()) co_return Line();
     if (reader->eof()) co_return reader->buffer().take_all();
     co_await reader->wait_for_data("readuntil");

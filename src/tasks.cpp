@@ -133,15 +133,13 @@ void TaskBase::end_unstarted() {
   const CurrentTask current(*this);
   const ContextScope scope(context_);
   started_ = true;
-  destroy_frame();
   fail(take_next_throw());
 }
 
 void TaskBase::finish() {
-  if (std::exception_ptr error = take_next_throw()) {
-    destroy_frame();
-    fail(std::move(error));
-  } else if (must_cancel_ && !put_off_) {
+  if (throws_next_) [[unlikely]] {
+    fail(take_next_throw());
+  } else if (must_cancel_ && !put_off_) [[unlikely]] {
     must_cancel_ = false;
     destroy_frame();  // rule 56: the value is discarded
     end();
@@ -160,6 +158,7 @@ void TaskBase::finish() {
 
 // Rule 42.
 void TaskBase::fail(std::exception_ptr error) {
+  if (!keeps_failed_) destroy_frame();
   end();
   if (is_cancelled_error(error)) {
     future().keep_cancelled_error(std::move(error));
@@ -238,11 +237,11 @@ void TaskBase::wait_for(FutureBase& awaited) {
   }
 }
 
-// The loop keeps the task while it stands in the line.
-void TaskBase::wait_for(Waiter& place) {
+// The loop keeps the task while it sleeps.
+void TaskBase::wait_for(Sleeper& sleeper) {
   step_ = Step::suspended;
-  waiter_ = &place;
-  if (must_cancel_ && place.cancel(future().cancel_message())) must_cancel_ = false;
+  waiter_ = &sleeper;
+  if (must_cancel_ && sleeper.cancel(future().cancel_message())) must_cancel_ = false;
 }
 
 void TaskBase::refuse(Awaited& foreign) {
@@ -278,6 +277,7 @@ void TaskBase::keep_subject(Subject& subject) { subject.future = Ref<FutureBase>
 
 std::vector<std::source_location> TaskBase::stack() const {
   std::vector<std::source_location> places;
+  if (future().done()) return places;
   for (const Frame* frame = innermost_; frame; frame = frame->caller)
     if (frame->where.line() != 0) places.push_back(frame->where);
   return places;
@@ -287,8 +287,9 @@ std::string TaskBase::repr_info() const {
   const std::vector<std::source_location> places = stack();
   std::string text = " name=" + repr_str(name());
   text += " coro=<" + function_name(coroutine_) + "() ";
-  text += innermost_ ? "running at " + file_and_line(places.empty() ? coroutine_ : places.back())
-                     : "done, defined at " + file_and_line(coroutine_);
+  text += future().done()
+              ? "done, defined at " + file_and_line(coroutine_)
+              : "running at " + file_and_line(places.empty() ? coroutine_ : places.back());
   text += '>';
   if (waiter_) text += " wait_for=" + waiter_->repr();
   return text;

@@ -18,11 +18,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <forward_list>
 #include <functional>
 #include <initializer_list>
 #include <memory>
 #include <optional>
-#include <source_location>
 #include <span>
 #include <string>
 #include <string_view>
@@ -48,7 +48,7 @@ class EventLoop;
 namespace detail {
 
 class DataAwaiter;
-class Waiter;
+class Sleeper;
 
 /// What the handles of a reader share.
 class StreamReaderState final : public Pooled {
@@ -86,10 +86,10 @@ class StreamReaderState final : public Pooled {
   }
   /// Takes out the first `count` bytes, or what there is.
   Bytes take(std::size_t count);
-  /// Where the first separator ends; nothing if it is not there yet. LimitOverrunError.
-  std::optional<std::size_t> find_end(SeparatorSearch& search);
+  /// Where the first separator ends; 0 if it is not there yet. LimitOverrunError.
+  std::size_t find_end(SeparatorSearch& search, std::span<const Bytes> separators);
   /// The same for a line. ValueError, and what is too long is dropped.
-  std::optional<std::size_t> find_end_of_line(SeparatorSearch& search);
+  std::size_t find_end_of_line(SeparatorSearch& search);
   /// Waits for data, the end or an exception. RuntimeError if somebody does already.
   DataAwaiter wait_for_data(const char* function);
 
@@ -113,7 +113,7 @@ class StreamReaderState final : public Pooled {
   const std::size_t limit_;
   const Ref<Scheduler> loop_;
   StreamBuffer buffer_;
-  Waiter* waiter_ = nullptr;  // of the task that waits: its DataAwaiter
+  Sleeper* waiter_ = nullptr;  // of the task that waits: its DataAwaiter
   std::exception_ptr exception_;
   std::shared_ptr<ReadTransport> transport_;
 };
@@ -260,12 +260,13 @@ class FlowControlMixin {
   detail::Scheduler& loop() const noexcept { return *loop_; }
 
  private:
+  void end_drains(const std::exception_ptr& error);
   void log_debug(const char* event) const;
 
   const detail::Ref<detail::Scheduler> loop_;
+  std::forward_list<Future<>> drains_;  // those that wait, the latest first
   bool paused_ = false;
   bool lost_ = false;
-  std::vector<Future<>> drains_;  // those that wait
 };
 
 namespace detail {
@@ -376,88 +377,41 @@ namespace detail {
 
 /// The call of a coroutine function that serves a connection: all that the coroutine may refer to.
 /// It is its own done-callback of the task (surface A18): closes the transport if the task was
-/// cancelled or has failed, and reports a failure.
-class ClientCall : public DoneCallbackNode {
+/// cancelled or has failed, and reports a failure. A failed coroutine stays for so long: Python's
+/// traceback keeps its frame, too, so that the writer is not dropped before the failure was
+/// reported.
+class ClientCall final : public HandleNode {
  public:
   using Ends = std::pair<StreamReader, StreamWriter>;
 
-  bool equals(const void*, const void*) const noexcept final { return false; }
-
- protected:
+  /// `callback` keeps the coroutine function.
   ClientCall(Scheduler& loop, std::shared_ptr<void> callback, Ends ends,
              std::shared_ptr<Transport> transport)
-      : DoneCallbackNode(loop),
+      : HandleNode(loop),
         transport_(std::move(transport)),
         callback_(std::move(callback)),
         ends_(std::move(ends)) {}
 
-  Ends& ends() noexcept { return *ends_; }
-  void drop_ends() noexcept { ends_.reset(); }
-  /// `coroutine` is what the task is shown as.
-  void begin(Scheduler& loop, Coroutine<> run, const std::source_location& coroutine);
+  /// What the coroutine function is called with.
+  Ends& ends() noexcept { return ends_; }
+  /// The coroutine's task, and the writer that it was called with.
+  void watch(const AnyTask& task, const StreamWriter& writer);
 
  private:
   friend HandleNode;
-  void run() final {
+  ~ClientCall() override { discard(); }
+  void run() override {
     run_as(*this, [this] { task_done(); });
   }
+  void completed_by(FutureBase& task) noexcept override;
   void task_done();
-  void discard() noexcept final {
-    transport_.reset();
-    future_ = {};
-  }
-  const std::type_info& callable() const noexcept final { return typeid(ClientCall); }
+  void discard() noexcept override;
+  const std::type_info& callable() const noexcept override { return typeid(ClientCall); }
 
+  Ref<FutureBase> task_;  // when it is done
   std::shared_ptr<Transport> transport_;
   const std::shared_ptr<void> callback_;
-  std::optional<Ends> ends_;
-};
-
-/// T is the type of the coroutine's result.
-template <class T>
-class ClientCallOf final : public ClientCall {
- public:
-  /// `function(ends)` makes the coroutine; `callback` keeps it.
-  template <class F>
-  static void start(Scheduler& loop, std::shared_ptr<void> callback, Ends ends,
-                    std::shared_ptr<Transport> transport, F function) {
-    const Ref<ClientCallOf> call(adopt_ref,
-                                 new ClientCallOf(loop, std::move(callback), std::move(ends),
-                                                  std::move(transport)));
-    call->frame_ = function(call->ends()).release();
-    const std::source_location where = call->frame_->where;
-    call->begin(loop, run(call), where);
-  }
-
- private:
-  using ClientCall::ClientCall;
-
-  static Coroutine<> run(Ref<ClientCallOf> call) { co_await Awaiter(*call); }
-
-  /// A failed coroutine stays: Python's traceback keeps its frame, too, so that the writer is not
-  /// dropped before the failure was reported.
-  class Awaiter {
-   public:
-    explicit Awaiter(ClientCallOf& call) noexcept : call_(call), frame_(std::move(call.frame_)) {}
-    bool await_ready() const noexcept { return false; }
-    template <std::derived_from<Frame> P>
-    void await_suspend(std::coroutine_handle<P> caller) const noexcept {
-      caller.promise().where = {};
-      frame_->enter(caller.promise());
-    }
-    void await_resume() {
-      call_.frame_ = std::move(frame_);
-      Frame::task().resumed();
-      call_.frame_.reset();
-      call_.drop_ends();
-    }
-
-   private:
-    ClientCallOf& call_;
-    FrameOwner<T> frame_;
-  };
-
-  FrameOwner<T> frame_;
+  Ends ends_;
 };
 
 }  // namespace detail
@@ -502,9 +456,12 @@ class ClientConnected {
               std::shared_ptr<Transport> transport) override {
       using Result = decltype(invoke(ends));
       if constexpr (detail::a_coroutine<Result>) {
-        detail::ClientCallOf<typename Result::value_type>::start(
-            loop, self, std::move(ends), std::move(transport),
-            [this](Ends& kept) { return invoke(kept); });
+        using detail::ClientCall;
+        const detail::Ref<ClientCall> call(
+            detail::adopt_ref,
+            new ClientCall(loop, self, std::move(ends), std::move(transport)));
+        const StreamWriter writer = call->ends().second;
+        call->watch(detail::create_task(loop, invoke(call->ends())), writer);
       } else {
         invoke(ends);
       }
@@ -540,8 +497,8 @@ class ClientConnected {
 ///
 /// Python: asyncio.StreamReaderProtocol.
 class StreamReaderProtocol : public Protocol,
-                             public FlowControlMixin,
-                             public std::enable_shared_from_this<StreamReaderProtocol> {
+                             public std::enable_shared_from_this<StreamReaderProtocol>,
+                             public FlowControlMixin {
  public:
   /// Of the running loop, else of the thread's current one. `client_connected_cb` is called when
   /// the connection is made, with the reader, which is kept until then, and a new writer. If it
@@ -572,11 +529,11 @@ class StreamReaderProtocol : public Protocol,
   StreamReaderProtocol(detail::Scheduler& loop, const StreamReader& reader,
                        ClientConnected client_connected_cb);
 
+  bool over_ssl_ = false;
   detail::WeakReader reader_;
   detail::Ref<detail::StreamReaderState> strong_reader_;  // until the connection is made
   const ClientConnected client_connected_;
   Future<> closed_{nullptr};  // made when somebody asks
-  bool over_ssl_ = false;
 };
 
 /// Connects in the loop that runs when it is awaited: EventLoop::create_connection, of which it has

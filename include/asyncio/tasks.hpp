@@ -30,7 +30,7 @@ static_assert(detail::require_inline_options<TaskOptions>());
 
 namespace detail {
 
-class Waiter;
+class Sleeper;
 
 /// The part of a task that does not depend on the type of its result. It is its own entry in the
 /// ready queue and in the callback lists of the futures it waits for.
@@ -58,8 +58,8 @@ class TaskBase : public ReadyNode, private Links {
 
   /// Wait for `awaited`: its completion makes the next step (rule 40). The awaiter keeps it alive.
   void wait_for(FutureBase& awaited);
-  /// Wait in a line.
-  void wait_for(Waiter& place);
+  /// Wait until it is woken.
+  void wait_for(Sleeper& sleeper);
   /// It belongs to another loop: RuntimeError at the next step.
   void refuse(Awaited& foreign);
   /// When the innermost frame goes on, it throws this in place of a result.
@@ -104,7 +104,12 @@ class TaskBase : public ReadyNode, private Links {
   /// The loop closes: destroys the frames of a task that is not done, without running them.
   void abandon() noexcept;
   void set_log_destroy_pending(bool value) noexcept { log_destroy_pending_ = value; }
-  /// The innermost frame; null when done.
+  /// If the coroutine fails, it stays with its arguments: whoever says so drops it.
+  void keep_failed_coroutine() noexcept { keeps_failed_ = true; }
+  void drop_failed_coroutine() noexcept {
+    if (innermost_) destroy_frame();
+  }
+  /// The innermost frame; null when done, unless that has failed and is kept.
   const Frame* innermost() const noexcept { return innermost_; }
   /// Where the frames stand, the innermost first; empty when done. Frames without a place, which
   /// only keep things for those that they await, are left out.
@@ -151,7 +156,7 @@ class TaskBase : public ReadyNode, private Links {
 
   FutureBase& future_;              // this very task, as a future
   std::source_location coroutine_;  // the outermost
-  Frame* innermost_;                // the frame to resume
+  Frame* innermost_;                // the frame to resume; when done, one that is kept
   Awaited* waiter_ = nullptr;       // what it waits for
   Ref<ContextState> context_;
   std::uint64_t number_ : 48 = 0;   // of the default name
@@ -163,6 +168,7 @@ class TaskBase : public ReadyNode, private Links {
   bool log_destroy_pending_ : 1 = true;
   bool daemon_ : 1 = false;
   bool in_cancel_ : 1 = false;      // asks what it waits for to be cancelled
+  bool keeps_failed_ : 1 = false;
 };
 
 template <class T>

@@ -58,7 +58,7 @@ class TlsEngine {
   BytesView output() const noexcept { return output_.view(); }
   /// The first `count` bytes of it were sent.
   void consume_output(std::size_t count) noexcept {
-    output_.drop(count);
+    output_.drop(count, constants::ssl_kept_output);
     if (output_.empty()) answers_ = 0;
   }
 
@@ -95,7 +95,7 @@ class TlsEngine {
   BytesView lent_;  // behind what is kept
   bool at_eof_ = false;
   std::size_t answers_ = 0;  // of the output: what read() made
-  StreamBuffer output_{constants::ssl_kept_output};
+  StreamBuffer output_;
   std::exception_ptr failure_;
   std::shared_ptr<SSLObjectState> state_;
 };

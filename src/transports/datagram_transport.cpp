@@ -134,12 +134,14 @@ void DatagramEndpoint::send_failed(std::exception_ptr error) {
 }
 
 void DatagramEndpoint::write_ready() {
+  if (loop_->passes() < first_write_pass_) return write_again();
   while (!buffer_.empty()) {
     boost::system::error_code error;
     send(buffer_.front().data, buffer_.front().to, error);
     if (would_block(error)) break;
     buffer_.pop_front();
     if (error) {  // the protocol is told of one at a time
+      first_write_pass_ = loop_->passes() + 1;
       write_again();
       return call_as("write_ready", [&] { send_failed(make_os_error(error)); });
     }

@@ -56,6 +56,7 @@ class DatagramEndpoint final : public SocketTransport<DatagramKind> {
 
   const bool connected_;  // the kernel knows whom to send to
   const Address remote_;
+  std::uint64_t first_write_pass_ = 0;  // not before this pass
   /// The sender of the datagram that came last, as the kernel and as the program see it. Whoever
   /// talks with one peer at a time need not translate its address over and over.
   Endpoint received_from_;

@@ -7,21 +7,19 @@
 
 namespace asyncio::inline v1::detail {
 
-void WaterMarks::set(WriteBufferLimits limits) {
+WaterMarks water_marks(WriteBufferLimits limits, std::size_t usual_high) {
   constexpr std::size_t most = std::numeric_limits<std::size_t>::max();
-  std::size_t new_high = usual;
+  std::size_t high = usual_high;
   if (limits.high)
-    new_high = *limits.high;
+    high = *limits.high;
   else if (limits.low)
-    new_high = *limits.low > most / 4 ? most : *limits.low * 4;
-  const std::size_t new_low = limits.low.value_or(new_high / 4);
-  if (new_high < new_low) {
-    throw ValueError("high (" + std::to_string(new_high) + ") must be >= low (" +
-                     std::to_string(new_low) +
+    high = *limits.low > most / 4 ? most : *limits.low * 4;
+  const std::size_t low = limits.low.value_or(high / 4);
+  if (high < low) {
+    throw ValueError("high (" + std::to_string(high) + ") must be >= low (" + std::to_string(low) +
                      ") must be >= 0");
   }
-  high = new_high;
-  low = new_low;
+  return {high, low};
 }
 
 }  // namespace asyncio::inline v1::detail

@@ -11,16 +11,15 @@ namespace asyncio::inline v1::detail {
 
 /// Between which sizes a buffer's owner is told to pause and to go on.
 struct WaterMarks {
-  explicit constexpr WaterMarks(std::size_t usual_high) noexcept
-      : high(usual_high), low(usual_high / 4), usual(usual_high) {}
-
-  /// ValueError, and nothing changed, if low would be above high.
-  void set(WriteBufferLimits limits);
-
   std::size_t high;
   std::size_t low;
-  std::size_t usual;  // the high one when neither is given
 };
+
+/// ValueError if low would be above high, which is `usual_high` if neither is given.
+WaterMarks water_marks(WriteBufferLimits limits, std::size_t usual_high);
+
+/// Those of an owner who was told nothing.
+constexpr WaterMarks usual_water_marks(std::size_t high) noexcept { return {high, high / 4}; }
 
 /// What the write buffers have in common (rule 138): pause and resume alternate, pause first.
 class FlowControl {
@@ -31,7 +30,9 @@ class FlowControl {
   std::size_t low() const noexcept { return marks_.low; }
   std::size_t high() const noexcept { return marks_.high; }
   /// ValueError, and nothing changed, if low would be above high.
-  void set_limits(WriteBufferLimits limits) { marks_.set(limits); }
+  void set_limits(WriteBufferLimits limits) {
+    marks_ = water_marks(limits, constants::high_water);
+  }
   bool paused() const noexcept { return paused_; }
   /// To be asked when data or limits came: is pause_writing() to be called now?
   bool pause_due() noexcept { return size_ > marks_.high && !std::exchange(paused_, true); }
@@ -45,7 +46,7 @@ class FlowControl {
   std::size_t size_ = 0;
 
  private:
-  WaterMarks marks_{constants::high_water};
+  WaterMarks marks_ = usual_water_marks(constants::high_water);
   bool paused_ = false;
 };
 

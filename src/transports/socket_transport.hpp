@@ -122,8 +122,11 @@ class SocketTransport : protected SocketNames,
   // -- for writing
 
   void wait_writable();
-  /// write_ready() comes with the next pass, in any case.
-  void write_again();
+  /// write_ready() comes with the next turn, in any case.
+  void write_again() {
+    write_due_ = true;
+    queue();
+  }
   bool drop_write();
   void maybe_pause();
   bool maybe_resume();
@@ -155,7 +158,6 @@ class SocketTransport : protected SocketNames,
   std::uint8_t early_credit_ = 3;  // early reads in vain that are put up with
   std::uint8_t not_tried_ = 0;     // early reads left out
   std::uint64_t first_read_pass_ = 0;  // not before this pass
-  std::uint64_t first_write_pass_ = 0;
   Ref<ContextState> context_;  // in which events are handled
   /// The protocol is being called with data.
   struct DataCall;
@@ -183,7 +185,6 @@ class SocketTransport : protected SocketNames,
   void readable();
   void read_ready();
   void writable();
-  void write_if_time();
   void call_connection_lost(std::exception_ptr error);
   void release_all() noexcept;
   void report(std::string message, std::exception_ptr error);
@@ -284,7 +285,7 @@ void SocketTransport<Kind>::run() {
   const ContextScope scope(context_);
   try {
     if (std::exchange(read_due_, false)) read_ready();
-    if (std::exchange(write_due_, false) && !lost_) write_if_time();
+    if (std::exchange(write_due_, false) && !lost_) write_ready();
   } catch (...) {  // the program is told to exit; should it go on, nothing may be lost
     read_again();
     writable();
@@ -421,20 +422,6 @@ void SocketTransport<Kind>::writable() {
   if (lost_ || buffer_.empty()) return;
   write_due_ = true;
   arrived(waits_readable_);
-}
-
-template <class Kind>
-void SocketTransport<Kind>::write_if_time() {
-  if (loop_->passes() >= first_write_pass_) return write_ready();
-  write_due_ = true;
-  queue();
-}
-
-template <class Kind>
-void SocketTransport<Kind>::write_again() {
-  first_write_pass_ = loop_->passes() + 1;
-  write_due_ = true;
-  queue();
 }
 
 template <class Kind>

@@ -9,8 +9,6 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <utility>
 
-#include "../server.hpp"
-
 namespace asyncio::inline v1::detail {
 
 namespace {
@@ -28,10 +26,11 @@ constexpr std::size_t large_data = 8 * 1024;
 std::shared_ptr<Transport> make_stream_transport(LoopCore& core, Socket socket,
                                                  std::shared_ptr<BaseProtocol> protocol,
                                                  Ref<FutureState<void>> waiter, Address peer,
-                                                 std::shared_ptr<ServerState> server) {
+                                                 Ref<ServerState> server) {
   core.check_usable();
-  auto transport = std::make_shared<StreamTransport>(core, std::move(socket), std::move(protocol),
-                                                     std::move(peer));
+  auto transport =
+      std::allocate_shared<StreamTransport>(PoolAllocator<void>(), core, std::move(socket),
+                                            std::move(protocol), std::move(peer));
   transport->start(std::move(waiter), std::move(server));
   return transport;
 }
@@ -52,7 +51,7 @@ StreamTransport::StreamTransport(LoopCore& core, Socket socket,
 
 StreamTransport::~StreamTransport() { released_by_the_program(); }
 
-void StreamTransport::start(Ref<FutureState<void>> waiter, std::shared_ptr<ServerState> server) {
+void StreamTransport::start(Ref<FutureState<void>> waiter, Ref<ServerState> server) {
   if (server) {
     server_ = std::move(server);
     server_->attach(*this);
@@ -297,7 +296,7 @@ void StreamTransport::losing(const std::exception_ptr& error) {
 
 /// The server is told last.
 void StreamTransport::released() noexcept {
-  if (const std::shared_ptr<ServerState> server = std::move(server_)) server->detach(*this);
+  if (const Ref<ServerState> server = std::move(server_)) server->detach(*this);
 }
 
 }  // namespace asyncio::inline v1::detail

@@ -13,14 +13,12 @@
 #include <utility>
 
 #include "../loop_core.hpp"
-#include "flow_controlled.hpp"
+#include "../server.hpp"
 #include "lower_transport.hpp"
 #include "socket_transport.hpp"
 #include "write_buffer.hpp"
 
 namespace asyncio::inline v1::detail {
-
-class ServerState;
 
 /// Makes the transport of a connected socket and queues, in this order: connection_made, the start
 /// of reading, and the waiter's result (rule 129). `waiter` and `server` may be null; an empty
@@ -29,7 +27,7 @@ class ServerState;
 std::shared_ptr<Transport> make_stream_transport(LoopCore& core, Socket socket,
                                                  std::shared_ptr<BaseProtocol> protocol,
                                                  Ref<FutureState<void>> waiter, Address peer,
-                                                 std::shared_ptr<ServerState> server);
+                                                 Ref<ServerState> server);
 
 struct StreamKind {
   using Interface = Transport;
@@ -40,15 +38,14 @@ struct StreamKind {
   static constexpr const char* name = "StreamTransport";
 };
 
-class StreamTransport final : public FlowControlled,
-                              public LowerTransport,
+class StreamTransport final : public LowerTransport,
                               private ByteSource,
                               public SocketTransport<StreamKind> {
  public:
   StreamTransport(LoopCore& core, Socket socket, std::shared_ptr<BaseProtocol> protocol,
                   Address peer);
   ~StreamTransport() override;
-  void start(Ref<FutureState<void>> waiter, std::shared_ptr<ServerState> server);
+  void start(Ref<FutureState<void>> waiter, Ref<ServerState> server);
 
   void set_protocol(std::shared_ptr<BaseProtocol> protocol) override;
 
@@ -106,7 +103,7 @@ class StreamTransport final : public FlowControlled,
   bool eof_ = false;    // write_eof was called
   bool left_ = false;   // the protocol knows of data that it has not fetched, or not long ago
   bool large_ = false;  // the last data was
-  std::shared_ptr<ServerState> server_;
+  Ref<ServerState> server_;
   StreamTransport* previous_client_ = nullptr;
   StreamTransport* next_client_ = nullptr;
 };

@@ -350,12 +350,12 @@ std::size_t TlsTransport::get_write_buffer_size() const {
 }
 
 void TlsTransport::set_write_buffer_limits(WriteBufferLimits limits) {
-  outgoing_.set(limits);
+  outgoing_ = water_marks(limits, constants::ssl_high_water);
   control_writing();
 }
 
 void TlsTransport::set_read_buffer_limits(ReadBufferLimits limits) {
-  incoming_.set(limits);
+  incoming_ = water_marks(limits, constants::ssl_read_high_water);
   control_reading();
 }
 

@@ -19,7 +19,6 @@
 #include "../ssl/engine.hpp"
 #include "../tls_settings.hpp"
 #include "flow_control.hpp"
-#include "flow_controlled.hpp"
 #include "lower_transport.hpp"
 #include "write_buffer.hpp"
 
@@ -35,7 +34,6 @@ namespace asyncio::inline v1::detail {
 class TlsTransport final : public SSLTransport,
                            public Protocol,
                            public LowerTransport,
-                           public FlowControlled,
                            public Resource,
                            public std::enable_shared_from_this<TlsTransport> {
  public:
@@ -136,8 +134,8 @@ class TlsTransport final : public SSLTransport,
   Ref<HandleNode> timer_;  // of the handshake or of the shutdown
   TimePoint begun_;        // the handshake
   WriteBuffer backlog_;    // plaintext that waits for the handshake
-  WaterMarks outgoing_{constants::ssl_high_water};
-  WaterMarks incoming_{constants::ssl_read_high_water};
+  WaterMarks outgoing_ = usual_water_marks(constants::ssl_high_water);
+  WaterMarks incoming_ = usual_water_marks(constants::ssl_read_high_water);
   State state_ = State::unwrapped;
   int lost_ = 0;            // the writes that were dropped
   bool announced_;         // connection_made was called on the program's protocol

@@ -7,42 +7,48 @@ namespace asyncio::inline v1::detail {
 
 void WriteBuffer::append(BytesView data) {
   if (data.empty()) return;
-  if (!chunks_.empty() && chunks_.back().size() + data.size() <= chunk_size)
-    chunks_.back().append(data.data(), data.size());
+  if (!queue_) queue_ = std::make_unique<Queue>();
+  std::vector<Bytes>& chunks = queue_->chunks;
+  if (!chunks.empty() && chunks.back().size() + data.size() <= chunk_size)
+    chunks.back().append(data.data(), data.size());
   else
-    chunks_.emplace_back(data.data(), data.size());
+    chunks.emplace_back(data.data(), data.size());
   size_ += data.size();
 }
 
 std::size_t WriteBuffer::pieces(std::span<BytesView> out) const noexcept {
-  const std::size_t count = std::min(out.size(), chunks_.size() - first_);
-  for (std::size_t i = 0; i < count; ++i) out[i] = chunks_[first_ + i];
-  if (count != 0) out[0] = out[0].subview(offset_);
+  if (!queue_) return 0;
+  const auto& [chunks, first, offset] = *queue_;
+  const std::size_t count = std::min(out.size(), chunks.size() - first);
+  for (std::size_t i = 0; i < count; ++i) out[i] = chunks[first + i];
+  if (count != 0) out[0] = out[0].subview(offset);
   return count;
 }
 
 void WriteBuffer::consume(std::size_t count) noexcept {
+  if (!queue_) return;
+  auto& [chunks, first, offset] = *queue_;
   size_ -= count;
   while (count != 0) {
-    const std::size_t left = chunks_[first_].size() - offset_;
+    const std::size_t left = chunks[first].size() - offset;
     if (count < left) {
-      offset_ += count;
+      offset += count;
       break;
     }
     count -= left;
-    chunks_[first_++] = Bytes();
-    offset_ = 0;
+    chunks[first++] = Bytes();
+    offset = 0;
   }
   // What was sent is cut off when it is half of all: each entry is moved once at most.
-  if (first_ * 2 >= chunks_.size()) {
-    chunks_.erase(chunks_.begin(), chunks_.begin() + static_cast<std::ptrdiff_t>(first_));
-    first_ = 0;
+  if (first * 2 >= chunks.size()) {
+    chunks.erase(chunks.begin(), chunks.begin() + static_cast<std::ptrdiff_t>(first));
+    first = 0;
   }
 }
 
 void WriteBuffer::clear() noexcept {
-  chunks_.clear();
-  first_ = offset_ = size_ = 0;
+  queue_.reset();
+  size_ = 0;
 }
 
 }  // namespace asyncio::inline v1::detail

@@ -4,6 +4,7 @@
 
 #include <asyncio/bytes.hpp>
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -26,9 +27,13 @@ class WriteBuffer : public FlowControl {
   void clear() noexcept;
 
  private:
-  std::vector<Bytes> chunks_;
-  std::size_t first_ = 0;   // the chunk to be sent next
-  std::size_t offset_ = 0;  // what of it was sent already
+  struct Queue {
+    std::vector<Bytes> chunks;
+    std::size_t first = 0;   // the chunk to be sent next
+    std::size_t offset = 0;  // what of it was sent already
+  };
+  /// Most connections never have to wait until they can send.
+  std::unique_ptr<Queue> queue_;
 };
 
 }  // namespace asyncio::inline v1::detail

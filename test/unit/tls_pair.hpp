@@ -186,6 +186,7 @@ class WireEnd final : public Transport,
     wake_peer();
   }
   void abort() override { force_close(nullptr); }
+  bool writing_paused() const noexcept override { return writing_paused_; }
   void force_close(std::exception_ptr why) override {
     if (lost_) return;
     closed = ended_ = true;

@@ -12,14 +12,10 @@
 namespace asyncio::inline v1::detail {
 
 /// Bytes that arrived and were not read yet. Reading moves none of those that stay. An empty buffer
-/// owns no memory, or no more than it was told to keep: most connections are idle most of the time.
-/// All may be left where they came from, until they are taken or looked at.
+/// owns no memory, unless it is told to keep some: most connections are idle most of the time. All
+/// may be left where they came from, until they are taken or looked at.
 class StreamBuffer {
  public:
-  StreamBuffer() = default;
-  /// `kept`: bytes of memory that an empty buffer may own, for what comes next.
-  explicit StreamBuffer(std::size_t kept) noexcept : kept_(kept) {}
-
   std::size_t size() const noexcept { return bytes_.size() - start_ + left_; }
   bool empty() const noexcept { return size() == 0; }
   /// Valid until the next change. Without what is left at its source.
@@ -42,8 +38,9 @@ class StreamBuffer {
   /// Takes out the first `count` bytes, or what there is. Fewer also if their source has lost them.
   Bytes take(std::size_t count);
   Bytes take_all() { return take(size()); }
-  /// Drops the first `count` bytes; so many there are, and none is left at its source.
-  void drop(std::size_t count) noexcept;
+  /// Drops the first `count` bytes; so many there are, and none is left at its source. If it is
+  /// empty then, it keeps no more memory than `kept` bytes, for what comes next.
+  void drop(std::size_t count, std::size_t kept = 0) noexcept;
   void clear() noexcept {
     left_ = 0;
     drop(size());
@@ -54,7 +51,6 @@ class StreamBuffer {
 
   Bytes bytes_;
   std::size_t start_ = 0;  // what stands before it was read
-  std::size_t kept_ = 0;
   ByteSource* source_ = nullptr;
   std::size_t left_ = 0;  // at the source; then nothing is in bytes_
 };
@@ -67,15 +63,15 @@ class SeparatorSearch {
     std::size_t end;
   };
 
-  /// The separators must outlive the search. ValueError if there is none, or an empty one.
-  explicit SeparatorSearch(std::span<const Bytes> separators);
-  /// The match that ends first; of those that end there, the shortest.
-  std::optional<Match> find(BytesView data);
+  /// ValueError if there is none, or an empty one.
+  static void check(std::span<const Bytes> separators);
+  /// The match that ends first; of those that end there, the shortest. The separators are the same
+  /// at each look.
+  std::optional<Match> find(BytesView data, std::span<const Bytes> separators);
   /// In how many of the first bytes no separator begins.
   std::size_t scanned() const noexcept { return scanned_; }
 
  private:
-  std::span<const Bytes> separators_;
   std::size_t scanned_ = 0;
 };
 

@@ -17,13 +17,13 @@
 
 namespace asyncio::inline v1::detail {
 
-/// The place of a task in a line. Python has a future there, which nobody but the line and the task
-/// ever sees; this is part of the awaiter, and is there for as long as the task waits.
-class Waiter : public Awaited {
+/// A task that waits to be woken. Python has a future there, which nobody but the task and the one
+/// that wakes it ever sees; this is part of the awaiter, and is there for as long as the task waits.
+class Sleeper : public Awaited {
  public:
-  Waiter() = default;
+  Sleeper() = default;
   /// Only before it waits.
-  Waiter(Waiter&&) noexcept {}
+  Sleeper(Sleeper&&) noexcept {}
 
   bool done() const noexcept { return phase_ != Phase::asleep; }
   bool cancelled() const noexcept { return phase_ == Phase::cancelled; }
@@ -43,7 +43,7 @@ class Waiter : public Awaited {
   std::string repr() final;
 
  protected:
-  ~Waiter() = default;
+  ~Sleeper() = default;
   /// The task is about to suspend.
   void wait(TaskBase& task) {
     task_ = &task;
@@ -55,22 +55,36 @@ class Waiter : public Awaited {
     task_ = &task;
   }
   bool waited() const noexcept { return task_ != nullptr; }
-  bool listed() const noexcept { return listed_; }
   /// After it was woken.
   void sleep_again() noexcept { phase_ = Phase::asleep; }
   /// The task goes on: throws if it is to.
   [[gnu::always_inline]] void resumed() const { task_->resumed(); }
 
  private:
-  friend class WaitList;
   enum class Phase : std::uint8_t { asleep, woken, cancelled };
   void finish(Phase phase);
 
   TaskBase* task_ = nullptr;
+  Phase phase_ = Phase::asleep;
+};
+
+/// The place of a task in a line.
+class Waiter : public Sleeper {
+ public:
+  Waiter() = default;
+  /// Only before it waits.
+  Waiter(Waiter&&) noexcept {}
+
+ protected:
+  ~Waiter() = default;
+  bool listed() const noexcept { return listed_; }
+
+ private:
+  friend class WaitList;
+
+  bool listed_ = false;
   Waiter* previous_ = nullptr;
   Waiter* next_ = nullptr;
-  Phase phase_ = Phase::asleep;
-  bool listed_ = false;
 };
 
 class LoopBound;
