@@ -17,6 +17,7 @@
 #include <utility>
 
 #include <asyncio/detail/heapq.hpp>
+#include <asyncio/detail/owned.hpp>
 #include <asyncio/handles.hpp>
 
 namespace asyncio::inline v1 {
@@ -317,7 +318,7 @@ class Scheduler {
   std::int64_t cancelled_timers_ = 0;
   std::uint64_t passes_ = 0;
   std::int64_t virtual_now_ = 0;
-  std::unique_ptr<Notes> notes_;
+  Owned<Notes> notes_;
   std::atomic<const ThreadState*> runner_ = nullptr;
   std::uint32_t references_ = 1;
   bool closed_ = false;
