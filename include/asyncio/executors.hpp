@@ -20,8 +20,8 @@
 #include <utility>
 #include <vector>
 
+#include <asyncio/detail/box.hpp>
 #include <asyncio/detail/compiler.hpp>
-#include <asyncio/detail/owned.hpp>
 #include <asyncio/futures.hpp>
 
 namespace asyncio::inline v1 {
@@ -70,7 +70,7 @@ class ConcurrentBase : public std::enable_shared_from_this<ConcurrentBase> {
   void call(const Callback& callback) noexcept;
   std::string repr_locked() const;
 
-  const Owned<Sync> sync_;
+  const Box<Sync> sync_;
   State state_ = State::pending;
   std::exception_ptr exception_;  // does not change any more once the future is done
 };

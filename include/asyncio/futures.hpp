@@ -17,7 +17,7 @@
 #include <variant>
 #include <vector>
 
-#include <asyncio/detail/owned.hpp>
+#include <asyncio/detail/box.hpp>
 #include <asyncio/detail/repr.hpp>
 #include <asyncio/exceptions.hpp>
 #include <asyncio/scheduler.hpp>
@@ -196,9 +196,9 @@ class FutureBase : public Awaited, public Pooled {
   /// What few of them have.
   struct Extras : Pooled {
     std::exception_ptr exception;  // of a failed one; of a cancelled one: the original
-    Owned<std::string> cancel_message;
+    Box<std::string> cancel_message;
     std::exception_ptr next_throw;  // of a task: what its coroutine throws when it goes on
-    Owned<std::string> name;        // of a task that was given one
+    Box<std::string> name;        // of a task that was given one
     int cancel_requests = 0;        // of a task
   };
   Extras& extras() { return extras_ ? *extras_ : make_extras(); }
@@ -238,7 +238,7 @@ class FutureBase : public Awaited, public Pooled {
   [[maybe_unused]] std::uint8_t unused_ : 6 = 0;
   Ref<Scheduler> scheduler_;
   CallbackRing callbacks_;
-  Owned<Extras> extras_;
+  Box<Extras> extras_;
 };
 
 /// In the place of an optional result, if that is void.

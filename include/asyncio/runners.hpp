@@ -7,7 +7,7 @@
 #include <optional>
 #include <utility>
 
-#include <asyncio/detail/owned.hpp>
+#include <asyncio/detail/box.hpp>
 #include <asyncio/event_loop.hpp>
 
 namespace asyncio::inline v1 {
@@ -72,8 +72,8 @@ class Runner {
   enum class State { created, initialized, closed } state_ = State::created;
   std::optional<bool> debug_;
   LoopFactory loop_factory_;
-  detail::Owned<EventLoop> loop_;
-  detail::Owned<Context> context_;
+  detail::Box<EventLoop> loop_;
+  detail::Box<Context> context_;
 };
 
 /// Makes a loop, runs the awaitable in it, cancels what is left, closes the loop. RuntimeError

@@ -16,8 +16,8 @@
 #include <string>
 #include <utility>
 
+#include <asyncio/detail/box.hpp>
 #include <asyncio/detail/heapq.hpp>
-#include <asyncio/detail/owned.hpp>
 #include <asyncio/handles.hpp>
 
 namespace asyncio::inline v1 {
@@ -318,7 +318,7 @@ class Scheduler {
   std::int64_t cancelled_timers_ = 0;
   std::uint64_t passes_ = 0;
   std::int64_t virtual_now_ = 0;
-  Owned<Notes> notes_;
+  Box<Notes> notes_;
   std::atomic<const ThreadState*> runner_ = nullptr;
   std::uint32_t references_ = 1;
   bool closed_ = false;

@@ -253,9 +253,9 @@ class FlowControlMixin {
 
  protected:
   /// By default of the running loop, else of the thread's current one.
-  explicit FlowControlMixin(detail::Scheduler& loop = detail::default_scheduler()) : loop_(&loop) {}
+  explicit FlowControlMixin(detail::Scheduler& loop = detail::default_scheduler());
   explicit FlowControlMixin(EventLoop& loop);
-  virtual ~FlowControlMixin() = default;
+  virtual ~FlowControlMixin();
 
   detail::Scheduler& loop() const noexcept { return *loop_; }
 
@@ -391,8 +391,8 @@ class ClientCall : public DoneCallbackNode {
         callback_(std::move(callback)),
         ends_(std::move(ends)) {}
 
-  Ends& ends() noexcept { return *ends_; }
-  void drop_ends() noexcept { ends_.reset(); }
+  Ends& ends() noexcept { return ends_; }
+  void drop_ends() noexcept { const Ends dropped = std::move(ends_); }
   /// `coroutine` is what the task is shown as.
   void begin(Scheduler& loop, Coroutine<> run, const std::source_location& coroutine);
 
@@ -410,7 +410,7 @@ class ClientCall : public DoneCallbackNode {
 
   std::shared_ptr<Transport> transport_;
   const std::shared_ptr<void> callback_;
-  std::optional<Ends> ends_;
+  Ends ends_;
 };
 
 /// T is the type of the coroutine's result.

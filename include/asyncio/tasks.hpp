@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <asyncio/coroutine.hpp>
+#include <asyncio/detail/box.hpp>
 #include <asyncio/futures.hpp>
 
 namespace asyncio::inline v1 {
@@ -446,7 +447,7 @@ class AnyCoroutine {
     AnyTask create_task(detail::Scheduler& scheduler, const TaskOptions& options) override;
     Coroutine<T> coroutine;
   };
-  detail::Owned<Base> coroutine_;
+  detail::Box<Base> coroutine_;
 };
 
 /// Has a say in how a loop makes tasks; must return the task made of the coroutine it was given.

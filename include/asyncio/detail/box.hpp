@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: BSL-1.0
-// Owned<T>: the only pointer to an object, which it deletes. A std::unique_ptr without deleters:
-// each type of that one is a tuple, and costs whoever includes asyncio several milliseconds.
+// Box<T>: the only pointer to an object, which it deletes. std::unique_ptr can do more, and has a
+// tuple for it, which the compiler would make anew for each T in every file that includes asyncio.
 #pragma once
 
 namespace asyncio::inline v1::detail {
 
 template <class T>
-class Owned {
+class Box {
  public:
-  constexpr Owned() noexcept = default;
-  explicit Owned(T* object) noexcept : object_(object) {}
-  Owned(Owned&& other) noexcept : object_(other.detach()) {}
-  Owned& operator=(Owned&& other) noexcept {
+  constexpr Box() noexcept = default;
+  explicit Box(T* object) noexcept : object_(object) {}
+  Box(Box&& other) noexcept : object_(other.detach()) {}
+  Box& operator=(Box&& other) noexcept {
     reset(other.detach());
     return *this;
   }
-  ~Owned() { delete object_; }
+  ~Box() { delete object_; }
 
   T* get() const noexcept { return object_; }
   T& operator*() const noexcept { return *object_; }
