@@ -80,6 +80,7 @@ std::vector<std::string> to_lines(const subprocess::Environment& environment) {
     lines.push_back(name + '=' + value);
     check_text(lines.back());
   }
+  std::sort(lines.begin(), lines.end());  // no two runs differ in what the child sees
   return lines;
 }
 

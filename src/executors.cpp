@@ -27,9 +27,10 @@ namespace detail {
 struct ConcurrentBase::Sync {
   std::mutex mutex;
   std::condition_variable completed;
+  std::vector<Callback> callbacks;
 };
 
-ConcurrentBase::ConcurrentBase() : sync_(std::make_unique<Sync>()) {}
+ConcurrentBase::ConcurrentBase() : sync_(new Sync) {}
 ConcurrentBase::~ConcurrentBase() = default;
 
 bool ConcurrentBase::cancel() {
@@ -95,7 +96,7 @@ void ConcurrentBase::add_done_callback(Callback callback) {
   {
     const std::lock_guard lock(sync_->mutex);
     if (state_ < State::cancelled) {
-      callbacks_.push_back(std::move(callback));
+      sync_->callbacks.push_back(std::move(callback));
       return;
     }
   }
@@ -120,7 +121,7 @@ void ConcurrentBase::complete(const std::function<void()>& store) {
 std::vector<ConcurrentBase::Callback> ConcurrentBase::become_done(State state) {
   state_ = state;
   sync_->completed.notify_all();
-  return std::exchange(callbacks_, {});
+  return std::exchange(sync_->callbacks, {});
 }
 
 void ConcurrentBase::call(const std::vector<Callback>& callbacks) noexcept {
@@ -325,6 +326,21 @@ void Follower::CancelCheck::completed_by(FutureBase&) noexcept {
 }
 
 }  // namespace detail
+
+// -- Executor
+
+Executor::Job& Executor::Job::operator=(Job&& other) noexcept {
+  Job replaced(std::exchange(work_, std::exchange(other.work_, nullptr)));
+  return *this;
+}
+
+Executor::Job::~Job() {
+  if (work_) work_->abandon();
+}
+
+void Executor::Job::operator()() noexcept {
+  if (const auto work = std::exchange(work_, nullptr)) work->run();
+}
 
 // -- ThreadPoolExecutor
 

@@ -52,13 +52,13 @@ void FutureBase::set_cancelled(const std::string* message) {
 
 void FutureBase::set_cancel_message(const std::string* message) {
   if (message)
-    extras().cancel_message = std::make_unique<std::string>(*message);
+    extras().cancel_message.reset(new std::string(*message));
   else if (extras_)
-    extras_->cancel_message = nullptr;
+    extras_->cancel_message.reset();
 }
 
 FutureBase::Extras& FutureBase::make_extras() {
-  extras_ = std::make_unique<Extras>();
+  extras_.reset(new Extras);
   return *extras_;
 }
 

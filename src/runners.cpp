@@ -132,14 +132,10 @@ Runner::~Runner() {
 EventLoop& Runner::get_loop() {
   if (state_ == State::closed) throw RuntimeError("Runner is closed");
   if (state_ == State::created) {
-    if (loop_factory_) {
-      loop_ = loop_factory_();
-    } else {
-      loop_ = new_event_loop();
-      set_event_loop(loop_.get());
-    }
+    loop_.reset((loop_factory_ ? loop_factory_() : new_event_loop()).release());
+    if (!loop_factory_) set_event_loop(loop_.get());
     if (debug_) loop_->set_debug(*debug_);
-    context_ = copy_context();
+    context_.reset(new Context(copy_context()));
     state_ = State::initialized;
   }
   return *loop_;

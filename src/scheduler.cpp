@@ -173,7 +173,7 @@ void Scheduler::set_debug(bool enabled) noexcept {
 }
 
 Notes& Scheduler::notes() {
-  if (!notes_) notes_ = std::make_unique<Notes>();
+  if (!notes_) notes_.reset(new Notes);
   return *notes_;
 }
 

@@ -144,7 +144,7 @@ class ServerThreadsState {
 
 }  // namespace detail
 
-ServerThreads::ServerThreads(std::unique_ptr<detail::ServerThreadsState> state) noexcept
+ServerThreads::ServerThreads(detail::Box<detail::ServerThreadsState> state) noexcept
     : state_(std::move(state)) {}
 ServerThreads::ServerThreads(ServerThreads&&) noexcept = default;
 ServerThreads& ServerThreads::operator=(ServerThreads&&) noexcept = default;
@@ -158,7 +158,7 @@ const std::vector<Address>& ServerThreads::addresses() const noexcept {
 
 ServerThreads serve_on_threads(unsigned n, ServerFactory factory, ServeOnThreadsOptions options) {
   if (n == 0) n = std::max(1u, std::thread::hardware_concurrency());
-  auto state = std::make_unique<detail::ServerThreadsState>(n);
+  detail::Box state(new detail::ServerThreadsState(n));
   state->start(factory, options.drain_timeout);
   return ServerThreads(std::move(state));
 }

@@ -24,7 +24,9 @@ const Logger& logger() {
 
 // -- FlowControlMixin
 
+FlowControlMixin::FlowControlMixin(detail::Scheduler& loop) : loop_(&loop) {}
 FlowControlMixin::FlowControlMixin(EventLoop& loop) : FlowControlMixin(loop.scheduler()) {}
+FlowControlMixin::~FlowControlMixin() = default;
 
 void FlowControlMixin::pause_writing() {
   if (paused_) throw AssertionError("writing is paused already");

@@ -26,6 +26,9 @@ class TaskGroupState::Child final : public ReadyNode, public Pooled {
 };
 
 TaskGroupState::TaskGroupState() : loop_(running_scheduler()), parent_(current_task()) {}
+TaskGroupState::~TaskGroupState() = default;
+
+bool TaskGroupState::children_left() const noexcept { return !children_.empty(); }
 
 Scheduler& TaskGroupState::check_accepting() const {
   if (exiting_ && children_.empty()) throw RuntimeError("TaskGroup " + repr() + " is finished");

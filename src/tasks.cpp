@@ -51,7 +51,7 @@ TaskBase::TaskBase(FutureBase& future, Frame& outermost, const TaskOptions& opti
 }
 
 void TaskBase::set_name(std::string_view name) {
-  future().extras().name = std::make_unique<std::string>(name);
+  future().extras().name.reset(new std::string(name));
 }
 
 std::string TaskBase::name() const {

@@ -16,6 +16,11 @@ std::string in_milliseconds(TimePoint point) {
 
 }  // namespace
 
+std::optional<TimePoint> detail::Deadline::get() const {
+  if (delay) return running_scheduler().time() + *delay;
+  return when;
+}
+
 void Timeout::reschedule(std::optional<TimePoint> when) {
   if (state_ != State::entered) {
     if (state_ == State::created) throw RuntimeError("Timeout has not been entered");

@@ -131,10 +131,24 @@ std::exception_ptr Gathering::exception_of(FutureBase& child) const {
   return child.exception();
 }
 
-void GatherAny::collect() {
-  for (const Ref<FutureBase>& child : children_) child->mark_retrieved();
-  set_result();
-}
+namespace {
+
+class GatherAny final : public FutureState<void>, private Gathering {
+ public:
+  GatherAny(Scheduler& loop, std::vector<Ref<FutureBase>> children)
+      : FutureState(loop), Gathering(static_cast<FutureBase&>(*this), std::move(children), true) {
+    begin(true);
+  }
+  bool cancel(const std::string* message) override { return cancel_children(message); }
+
+ private:
+  void collect() override {
+    for (const Ref<FutureBase>& child : children_) child->mark_retrieved();
+    set_result();
+  }
+};
+
+}  // namespace
 
 Future<void> gather_states(Scheduler& loop, const std::vector<AnyTask>& tasks) {
   std::vector<Ref<FutureBase>> children;
@@ -144,20 +158,41 @@ Future<void> gather_states(Scheduler& loop, const std::vector<AnyTask>& tasks) {
 
 // -- wait
 
-void WaitState::child_done(FutureBase& child) {
-  --left_;
-  const bool enough = left_ == 0 || return_when_ == FIRST_COMPLETED ||
-                      (return_when_ == FIRST_EXCEPTION && child.failed() && child.exception());
-  if (!enough) return;
-  if (timer) timer->cancel();
-  release_waiter();
-}
+/// The future for which wait() waits.
+class WaitState final : public FutureState<void>, private Watcher {
+ public:
+  WaitState(Scheduler& loop, const std::vector<FutureBase*>& futures, ReturnWhen return_when)
+      : FutureState(loop), Watcher(static_cast<FutureBase&>(*this)), left_(futures.size()),
+        return_when_(return_when) {
+    watch(futures);
+  }
+  /// Not interested any more.
+  void leave() noexcept { unwatch(); }
+  void release_waiter() {
+    if (!done()) set_result();
+  }
+  Ref<HandleNode> timer;
 
-// The task that waits in wait().
-FutureBase* WaitState::awaiter() noexcept {
-  const std::vector<Ref<FutureBase>> tasks = awaiters();
-  return tasks.empty() ? nullptr : tasks.front().get();
-}
+ private:
+  void child_done(FutureBase& child) override {
+    --left_;
+    const bool enough = left_ == 0 || return_when_ == FIRST_COMPLETED ||
+                        (return_when_ == FIRST_EXCEPTION && child.failed() && child.exception());
+    if (!enough) return;
+    if (timer) timer->cancel();
+    release_waiter();
+  }
+  const char* callback_name() const noexcept override { return "wait._on_completion()"; }
+  /// The task that waits in wait().
+  FutureBase* awaiter() noexcept override {
+    const std::vector<Ref<FutureBase>> tasks = awaiters();
+    return tasks.empty() ? nullptr : tasks.front().get();
+  }
+
+
+  std::size_t left_;
+  ReturnWhen return_when_;
+};
 
 WaitScope::WaitScope(const std::vector<FutureBase*>& futures, const WaitOptions& options) {
   Scheduler& loop = running_scheduler();
@@ -175,6 +210,8 @@ WaitScope::~WaitScope() {
   if (state_->timer) state_->timer->cancel();
   state_->leave();
 }
+
+FutureAwaiter<void> WaitScope::operator co_await() const { return FutureAwaiter<void>(state_); }
 
 // -- wait_for
 

@@ -26,13 +26,14 @@ class Watcher::Remnant final : public ReadyNode, public Pooled {
 Watcher::~Watcher() {
   if (self_.scheduler().closing()) {
     unwatch();
-    return;
+  } else {
+    for (std::size_t i = 0; i != count_; ++i) {
+      Node& node = nodes_[i];
+      if (!node.child || node.child->done()) continue;
+      node.child->replace_callback(node, *new Remnant(*this));
+    }
   }
-  for (std::size_t i = 0; i != count_; ++i) {
-    Node& node = nodes_[i];
-    if (!node.child || node.child->done()) continue;
-    node.child->replace_callback(node, *new Remnant(*this));
-  }
+  delete[] nodes_;
 }
 
 void Watcher::let_all_go(Scheduler& loop) noexcept {
@@ -45,7 +46,7 @@ void Watcher::watch(const std::vector<FutureBase*>& children) {
   for (FutureBase* child : children) watch(*child);
 }
 
-void Watcher::expect(std::size_t count) { nodes_ = std::make_unique<Node[]>(count); }
+void Watcher::expect(std::size_t count) { nodes_ = new Node[count]; }
 
 void Watcher::watch(FutureBase& child) {
   Node& node = nodes_[count_++];

@@ -20,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include <asyncio/detail/box.hpp>
 #include <asyncio/detail/compiler.hpp>
 #include <asyncio/futures.hpp>
 
@@ -60,7 +61,7 @@ class ConcurrentBase : public std::enable_shared_from_this<ConcurrentBase> {
  private:
   enum class State : std::uint8_t { pending, running, cancelled, finished };
 
-  /// What threads wait with. Apart, because <condition_variable> is large.
+  /// What threads wait with, and the callbacks. Apart, because <condition_variable> is large.
   struct Sync;
 
   /// Locked. The callbacks are to be called when it is not.
@@ -69,10 +70,9 @@ class ConcurrentBase : public std::enable_shared_from_this<ConcurrentBase> {
   void call(const Callback& callback) noexcept;
   std::string repr_locked() const;
 
-  const std::unique_ptr<Sync> sync_;
+  const Box<Sync> sync_;
   State state_ = State::pending;
   std::exception_ptr exception_;  // does not change any more once the future is done
-  std::vector<Callback> callbacks_;
 };
 
 template <class T>
@@ -254,17 +254,10 @@ class Executor {
    public:
     explicit Job(std::shared_ptr<detail::AnyWork> work) noexcept : work_(std::move(work)) {}
     Job(Job&&) noexcept = default;
-    Job& operator=(Job&& other) noexcept {
-      Job replaced(std::exchange(work_, std::exchange(other.work_, nullptr)));
-      return *this;
-    }
-    ~Job() {
-      if (work_) work_->abandon();
-    }
+    Job& operator=(Job&& other) noexcept;
+    ~Job();
     /// Does the work; throws nothing.
-    void operator()() noexcept {
-      if (const auto work = std::exchange(work_, nullptr)) work->run();
-    }
+    void operator()() noexcept;
 
    private:
     std::shared_ptr<detail::AnyWork> work_;

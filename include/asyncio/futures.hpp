@@ -17,6 +17,7 @@
 #include <variant>
 #include <vector>
 
+#include <asyncio/detail/box.hpp>
 #include <asyncio/detail/repr.hpp>
 #include <asyncio/exceptions.hpp>
 #include <asyncio/scheduler.hpp>
@@ -195,10 +196,10 @@ class FutureBase : public Awaited, public Pooled {
   /// What few of them have.
   struct Extras : Pooled {
     std::exception_ptr exception;  // of a failed one; of a cancelled one: the original
-    std::unique_ptr<std::string> cancel_message;
-    std::exception_ptr next_throw;      // of a task: what its coroutine throws when it goes on
-    std::unique_ptr<std::string> name;  // of a task that was given one
-    int cancel_requests = 0;            // of a task
+    Box<std::string> cancel_message;
+    std::exception_ptr next_throw;  // of a task: what its coroutine throws when it goes on
+    Box<std::string> name;        // of a task that was given one
+    int cancel_requests = 0;        // of a task
   };
   Extras& extras() { return extras_ ? *extras_ : make_extras(); }
   const Extras* extras_if_any() const noexcept { return extras_.get(); }
@@ -238,7 +239,7 @@ class FutureBase : public Awaited, public Pooled {
   [[maybe_unused]] std::uint8_t unused_ : 6 = 0;
   Ref<Scheduler> scheduler_;
   CallbackRing callbacks_;
-  std::unique_ptr<Extras> extras_;
+  Box<Extras> extras_;
 };
 
 /// In the place of an optional result, if that is void.

@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include <asyncio/detail/box.hpp>
 #include <asyncio/event_loop.hpp>
 
 namespace asyncio::inline v1 {
@@ -45,7 +46,7 @@ class Runner {
   await_result<A> run(A&& awaitable, const Context* context = nullptr) {
     detail::check_no_running_loop("Runner.run()");
     EventLoop& loop = get_loop();
-    const TaskOptions options{.context = context ? context : &*context_};
+    const TaskOptions options{.context = context ? context : context_.get()};
     auto task = [&] {
       if constexpr (detail::a_coroutine<A>)
         return loop.create_task(std::move(awaitable), options);
@@ -71,8 +72,8 @@ class Runner {
   enum class State { created, initialized, closed } state_ = State::created;
   std::optional<bool> debug_;
   LoopFactory loop_factory_;
-  std::unique_ptr<EventLoop> loop_;
-  std::optional<Context> context_;
+  detail::Box<EventLoop> loop_;
+  detail::Box<Context> context_;
 };
 
 /// Makes a loop, runs the awaitable in it, cancels what is left, closes the loop. RuntimeError

@@ -16,6 +16,7 @@
 #include <string>
 #include <utility>
 
+#include <asyncio/detail/box.hpp>
 #include <asyncio/detail/heapq.hpp>
 #include <asyncio/handles.hpp>
 
@@ -317,7 +318,7 @@ class Scheduler {
   std::int64_t cancelled_timers_ = 0;
   std::uint64_t passes_ = 0;
   std::int64_t virtual_now_ = 0;
-  std::unique_ptr<Notes> notes_;
+  Box<Notes> notes_;
   std::atomic<const ThreadState*> runner_ = nullptr;
   std::uint32_t references_ = 1;
   bool closed_ = false;

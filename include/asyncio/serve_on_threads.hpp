@@ -22,12 +22,12 @@
 
 #include <exception>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <vector>
 
 #include <asyncio/constants.hpp>
 #include <asyncio/coroutine.hpp>
+#include <asyncio/detail/box.hpp>
 #include <asyncio/detail/compiler.hpp>
 #include <asyncio/duration.hpp>
 #include <asyncio/server.hpp>
@@ -54,7 +54,7 @@ class ServerThreadsState;
 /// what that one would throw. Move-only.
 class [[nodiscard]] ServerThreads {
  public:
-  explicit ServerThreads(std::unique_ptr<detail::ServerThreadsState> state) noexcept;
+  explicit ServerThreads(detail::Box<detail::ServerThreadsState> state) noexcept;
   ServerThreads(ServerThreads&&) noexcept;
   ServerThreads& operator=(ServerThreads&&) noexcept;
   ~ServerThreads();
@@ -72,7 +72,7 @@ class [[nodiscard]] ServerThreads {
   const std::vector<Address>& addresses() const noexcept;
 
  private:
-  std::unique_ptr<detail::ServerThreadsState> state_;  // null once moved from
+  detail::Box<detail::ServerThreadsState> state_;  // null once moved from
 };
 
 /// Starts n threads, 0: as many as there are processors, and makes a server in each. Blocks until

@@ -253,9 +253,9 @@ class FlowControlMixin {
 
  protected:
   /// By default of the running loop, else of the thread's current one.
-  explicit FlowControlMixin(detail::Scheduler& loop = detail::default_scheduler()) : loop_(&loop) {}
+  explicit FlowControlMixin(detail::Scheduler& loop = detail::default_scheduler());
   explicit FlowControlMixin(EventLoop& loop);
-  virtual ~FlowControlMixin() = default;
+  virtual ~FlowControlMixin();
 
   detail::Scheduler& loop() const noexcept { return *loop_; }
 

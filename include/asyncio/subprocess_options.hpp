@@ -4,11 +4,11 @@
 
 #include <concepts>
 #include <cstddef>
-#include <map>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -51,7 +51,7 @@ inline constexpr Stdio STDOUT{Stdio::Kind::as_stdout};
 /// Ours. Python: None.
 inline constexpr Stdio INHERIT{Stdio::Kind::inherit};
 
-using Environment = std::map<std::string, std::string>;
+using Environment = std::unordered_map<std::string, std::string>;
 
 /// What a transport tells of its child: get_extra_info(asyncio::popen). Python: subprocess.Popen.
 struct Popen {

@@ -24,6 +24,7 @@ class TaskGroupState : public Pooled {
  public:
   /// A group of the running task.
   TaskGroupState();
+  ~TaskGroupState();
 
   void add_ref() noexcept { ++references_; }
   void release() noexcept {
@@ -32,7 +33,7 @@ class TaskGroupState : public Pooled {
 
   /// The body is over; `error` is what it threw. Then, as long as children_left(): wait.
   void begin_exit(std::exception_ptr error);
-  bool children_left() const noexcept { return !children_.empty(); }
+  bool children_left() const noexcept;
   /// Done when the last child is.
   Future<void> completed();
   /// The parent was cancelled while it waited.

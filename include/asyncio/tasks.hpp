@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <asyncio/coroutine.hpp>
+#include <asyncio/detail/box.hpp>
 #include <asyncio/futures.hpp>
 
 namespace asyncio::inline v1 {
@@ -436,7 +437,7 @@ class AnyCoroutine {
  public:
   template <class T>
   explicit AnyCoroutine(Coroutine<T> coroutine)
-      : coroutine_(std::make_unique<Holder<T>>(std::move(coroutine))) {}
+      : coroutine_(new Holder<T>(std::move(coroutine))) {}
 
   /// Makes the task, without asking the loop's task factory. Once only.
   AnyTask create_task(EventLoop& loop, const TaskOptions& options) &&;
@@ -452,7 +453,7 @@ class AnyCoroutine {
     AnyTask create_task(detail::Scheduler& scheduler, const TaskOptions& options) override;
     Coroutine<T> coroutine;
   };
-  std::unique_ptr<Base> coroutine_;
+  detail::Box<Base> coroutine_;
 };
 
 /// Has a say in how a loop makes tasks; must return the task made of the coroutine it was given.

@@ -74,10 +74,7 @@ using body_result = typename decltype(call_body(std::declval<Body&>(),
 struct Deadline {
   std::optional<Duration> delay;
   std::optional<TimePoint> when;
-  std::optional<TimePoint> get() const {
-    if (delay) return running_scheduler().time() + *delay;
-    return when;
-  }
+  std::optional<TimePoint> get() const;
 };
 
 template <class Body>

@@ -62,15 +62,15 @@ class [[nodiscard("sleep does nothing until it is awaited")]] Sleep : public det
   using value_type = T;
   template <class... Value>
   explicit Sleep(Duration delay, Value&&... value)
-      : SleepBase(delay), value_(std::in_place, std::forward<Value>(value)...) {}
+      : SleepBase(delay), value_(std::forward<Value>(value)...) {}
 
   [[gnu::always_inline]] T await_resume() {
     resumed();
-    if constexpr (!std::is_void_v<T>) return std::move(*value_);
+    if constexpr (!std::is_void_v<T>) return std::move(value_);
   }
 
  private:
-  std::optional<detail::value_or_monostate<T>> value_;
+  detail::value_or_monostate<T> value_;
 };
 
 /// Suspends the task for `delay` (seconds as a number, or a chrono duration). Not positive: until
@@ -293,17 +293,6 @@ auto gather_range(Range&& awaitables) {
 }
 
 /// gather(return_exceptions, tasks) for tasks of different types: only waits.
-class GatherAny final : public FutureState<void>, private Gathering {
- public:
-  GatherAny(Scheduler& loop, std::vector<Ref<FutureBase>> children)
-      : FutureState(loop), Gathering(static_cast<FutureBase&>(*this), std::move(children), true) {
-    begin(true);
-  }
-  bool cancel(const std::string* message) override { return cancel_children(message); }
-
- private:
-  void collect() override;
-};
 Future<void> gather_states(Scheduler& loop, const std::vector<AnyTask>& tasks);
 
 template <class R>
@@ -353,28 +342,7 @@ static_assert(detail::require_inline_options<WaitOptions>());
 
 namespace detail {
 
-/// The future for which wait() waits.
-class WaitState final : public FutureState<void>, private Watcher {
- public:
-  WaitState(Scheduler& loop, const std::vector<FutureBase*>& futures, ReturnWhen return_when)
-      : FutureState(loop), Watcher(static_cast<FutureBase&>(*this)), left_(futures.size()),
-        return_when_(return_when) {
-    watch(futures);
-  }
-  /// Not interested any more.
-  void leave() noexcept { unwatch(); }
-  void release_waiter() {
-    if (!done()) set_result();
-  }
-  Ref<HandleNode> timer;
-
- private:
-  void child_done(FutureBase& child) override;
-  const char* callback_name() const noexcept override { return "wait._on_completion()"; }
-  FutureBase* awaiter() noexcept override;
-  std::size_t left_;
-  ReturnWhen return_when_;
-};
+class WaitState;
 
 /// Waits as wait() does: puts the callbacks and the timer, and takes them back.
 class WaitScope {
@@ -383,7 +351,7 @@ class WaitScope {
   WaitScope(const WaitScope&) = delete;
   WaitScope& operator=(const WaitScope&) = delete;
   ~WaitScope();
-  FutureAwaiter<void> operator co_await() const { return FutureAwaiter<void>(state_); }
+  FutureAwaiter<void> operator co_await() const;
 
  private:
   Ref<WaitState> state_;
@@ -405,9 +373,7 @@ Coroutine<std::pair<std::vector<F>, std::vector<F>>> wait(std::vector<F> futures
   }
   std::pair<std::vector<F>, std::vector<F>> result;
   for (F& future : futures) {
-    const auto place = std::ranges::find(states, future.state().get());
-    if (place == states.end()) continue;  // stood there before
-    states.erase(place);
+    if (std::erase(states, future.state().get()) == 0) continue;  // stood there before
     (future.done() ? result.first : result.second).push_back(std::move(future));
   }
   co_return result;

@@ -73,9 +73,10 @@ template <class U, class T>
 concept inline_yield = inline_awaitable<U> && (std::is_same_v<U, T> || inline_callable<U>);
 
 /// A struct meant for designated initialisers: it owns nothing. Checked by every compiler, for a
-/// struct written with clang must not break its users on g++ 12.
+/// struct written with clang must not break its users on g++ 12. The compilers' own words: those of
+/// <type_traits> instantiate a dozen classes for every struct that is checked.
 template <class O>
-concept inline_options = std::is_aggregate_v<O> && std::is_trivially_copyable_v<O>;
+concept inline_options = __is_aggregate(O) && __is_trivially_copyable(O);
 
 /// To be written as `static_assert(require_inline_callable<F>());` first in the function's body.
 template <class F>
@@ -113,10 +114,10 @@ consteval bool require_inline_yield() {
 /// To be written as `static_assert(require_inline_options<O>());` after the struct's definition.
 template <class O>
 consteval bool require_inline_options() {
-  static_assert(std::is_aggregate_v<O>,
+  static_assert(__is_aggregate(O),
                 "asyncio: an options struct is written with designated initialisers, so it must be "
                 "an aggregate: declare no constructor and no private member");
-  static_assert(std::is_trivially_copyable_v<O>,
+  static_assert(__is_trivially_copyable(O),
                 "asyncio: g++ 12 destroys an options struct with an owning member twice inside a "
                 "co_await expression; use string_view, numbers, pointers or optional<number>");
   return true;

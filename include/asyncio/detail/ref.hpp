@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <type_traits>
-#include <utility>
 
 namespace asyncio::inline v1::detail {
 
@@ -22,7 +21,7 @@ class Ref {
   }
   Ref(adopt_ref_t, T* object) noexcept : object_(object) {}
   Ref(const Ref& other) noexcept : Ref(other.object_) {}
-  Ref(Ref&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
+  Ref(Ref&& other) noexcept : object_(other.detach()) {}
   template <class U>
     requires(!std::is_same_v<T, U>) && std::is_convertible_v<U*, T*>
   Ref(Ref<U> other) noexcept : object_(other.detach()) {}
@@ -30,7 +29,9 @@ class Ref {
     if (object_) object_->release();
   }
   Ref& operator=(Ref other) noexcept {
-    std::swap(object_, other.object_);
+    T* const former = object_;
+    object_ = other.object_;
+    other.object_ = former;
     return *this;
   }
 
@@ -39,7 +40,11 @@ class Ref {
   T* operator->() const noexcept { return object_; }
   explicit operator bool() const noexcept { return object_ != nullptr; }
   /// Gives the counted reference to the caller.
-  T* detach() noexcept { return std::exchange(object_, nullptr); }
+  T* detach() noexcept {
+    T* const object = object_;
+    object_ = nullptr;
+    return object;
+  }
 
   friend bool operator==(const Ref& a, const Ref& b) noexcept { return a.object_ == b.object_; }
 

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -64,7 +63,7 @@ class Watcher : private Links {
 
   void let_go() noexcept;
 
-  std::unique_ptr<Node[]> nodes_;
+  Node* nodes_ = nullptr;  // an array
   std::size_t count_ = 0;
   bool kept_ = false;  // by itself
 };
