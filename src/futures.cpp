@@ -57,6 +57,8 @@ void FutureBase::set_cancel_message(const std::string* message) {
     extras_->cancel_message.reset();
 }
 
+FutureBase::Extras::~Extras() = default;
+
 FutureBase::Extras& FutureBase::make_extras() {
   extras_.reset(new Extras);
   return *extras_;

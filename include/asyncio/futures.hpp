@@ -195,6 +195,7 @@ class FutureBase : public Awaited, public Pooled {
 
   /// What few of them have.
   struct Extras : Pooled {
+    ~Extras();
     std::exception_ptr exception;  // of a failed one; of a cancelled one: the original
     Box<std::string> cancel_message;
     std::exception_ptr next_throw;  // of a task: what its coroutine throws when it goes on
