@@ -171,7 +171,8 @@ void ClientCall::watch(const AnyTask& task, const StreamWriter& writer) {
 
 void ClientCall::completed_by(FutureBase& task) noexcept {
   task_ = Ref<FutureBase>(&task);
-  if (!task.as_task()->innermost()) const Ends dropped(std::move(ends_));
+  if (task.as_task()->innermost()) return;  // it has failed, and may refer to them
+  const Ends dropped(std::move(ends_));
 }
 
 void ClientCall::discard() noexcept {
