@@ -68,12 +68,30 @@ class Sleeper : public Awaited {
   Phase phase_ = Phase::asleep;
 };
 
+/// An awaitable is used up by awaiting it, as a coroutine is (rule 50).
+class SingleUse {
+ public:
+  SingleUse() = default;
+  SingleUse(SingleUse&& other) noexcept : used_(std::exchange(other.used_, true)) {}
+
+ protected:
+  void use() {
+    if (std::exchange(used_, true)) [[unlikely]]
+      throw_reused();
+  }
+
+ private:
+  [[noreturn]] static void throw_reused();
+  bool used_ = false;
+};
+
 /// The place of a task in a line.
-class Waiter : public Sleeper {
+class Waiter : public Sleeper, public SingleUse {
  public:
   Waiter() = default;
   /// Only before it waits.
-  Waiter(Waiter&&) noexcept {}
+  Waiter(Waiter&& other) noexcept
+      : Sleeper(std::move(other)), SingleUse(std::move(other)) {}
 
  protected:
   ~Waiter() = default;
@@ -190,28 +208,11 @@ class LoopBound : public Pooled {
   Ref<Scheduler> loop_;
 };
 
-/// An awaitable is used up by awaiting it, as a coroutine is (rule 50).
-class SingleUse {
- public:
-  SingleUse() = default;
-  SingleUse(SingleUse&& other) noexcept : used_(std::exchange(other.used_, true)) {}
-
- protected:
-  void use() {
-    if (std::exchange(used_, true)) [[unlikely]]
-      throw_reused();
-  }
-
- private:
-  [[noreturn]] static void throw_reused();
-  bool used_ = false;
-};
-
 inline void WaitList::add_ref() const noexcept { owner_->add_ref(); }
 inline void WaitList::release() const noexcept { owner_->release(); }
 
 /// One stay in a line: what awaiters are made of; awaited itself, it always waits.
-class Turn : public Waiter, public SingleUse {
+class Turn : public Waiter {
  public:
   explicit Turn(WaitList& line) noexcept : line_(&line) {}
   Turn(Turn&&) noexcept = default;
