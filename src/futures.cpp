@@ -17,9 +17,8 @@ void FutureBase::drop_callbacks() noexcept {
 }
 
 void FutureBase::dispose() noexcept {
-  if (log_exception_ || noted_) [[unlikely]] {
-    if (!take_leave()) return;
-  }
+  if ((log_exception_ || noted_) && !take_leave()) [[unlikely]]
+    return;
   delete this;
 }
 

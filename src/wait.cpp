@@ -189,7 +189,6 @@ class WaitState final : public FutureState<void>, private Watcher {
     return tasks.empty() ? nullptr : tasks.front().get();
   }
 
-
   std::size_t left_;
   ReturnWhen return_when_;
 };

@@ -199,7 +199,7 @@ class FutureBase : public Awaited, public Pooled {
     std::exception_ptr exception;  // of a failed one; of a cancelled one: the original
     Box<std::string> cancel_message;
     std::exception_ptr next_throw;  // of a task: what its coroutine throws when it goes on
-    Box<std::string> name;        // of a task that was given one
+    Box<std::string> name;          // of a task that was given one
     int cancel_requests = 0;        // of a task
   };
   Extras& extras() { return extras_ ? *extras_ : make_extras(); }

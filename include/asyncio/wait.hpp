@@ -40,8 +40,9 @@ class SleepBase {
  protected:
   explicit SleepBase(Duration delay) noexcept : delay_(delay) {}
   [[gnu::always_inline]] void resumed() {
+    const Ref<FutureBase> future = std::move(future_);  // the timer goes with it
     task_->resumed();
-    if (future_) future_->check_result();
+    if (future) future->check_result();
   }
 
  private:
