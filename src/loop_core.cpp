@@ -343,7 +343,7 @@ void LoopCore::default_exception_handler(const ExceptionContext& context) const 
     const BaseProtocol& protocol = *context.protocol;
     line("protocol", object_repr(typeid(protocol), &protocol));
   }
-  if (context.socket) line("socket", to_string(*context.socket));
+  if (context.socket) line("socket", to_string(context.socket));
   if (const auto& frame = context.source_traceback)
     line("source_traceback",
          "Object created at (most recent call last):\n" + traceback_line(*frame));

@@ -46,30 +46,32 @@ void FlowControlMixin::connection_lost(const std::exception_ptr& error) {
   end_drains(error);
 }
 
+/// A drain_helper() that waits.
+struct FlowControlMixin::Drain : detail::Links {
+  explicit Drain(FlowControlMixin& flow) : resumed(*flow.loop_) { link_before(flow.drains_); }
+  Drain(const Drain&) = delete;
+  Drain& operator=(const Drain&) = delete;
+  ~Drain() { unlink(); }
+
+  const Future<> resumed;
+};
+
 void FlowControlMixin::end_drains(const std::exception_ptr& error) {
-  std::forward_list<Future<>> drains = std::exchange(drains_, {});
-  drains.reverse();
-  for (const Future<>& drain : drains) {
-    if (drain.done()) continue;
+  for (detail::Links* place = drains_.next; place != &drains_; place = place->next) {
+    const Future<>& resumed = static_cast<Drain*>(place)->resumed;
+    if (resumed.done()) continue;
     if (error)
-      drain.set_exception(error);
+      resumed.set_exception(error);
     else
-      drain.set_result();
+      resumed.set_result();
   }
 }
 
 Coroutine<> FlowControlMixin::drain_helper() {
   if (lost_) throw ConnectionResetError("Connection lost");
   if (!paused_) co_return;
-  const Future<> resumed(*loop_);
-  drains_.push_front(resumed);
-  struct Leave {
-    Leave(FlowControlMixin& flow, const Future<>& drain) : flow(flow), drain(drain) {}
-    ~Leave() { flow.drains_.remove(drain); }
-    FlowControlMixin& flow;
-    const Future<>& drain;
-  } const leave(*this, resumed);
-  co_await resumed;
+  const Drain drain(*this);
+  co_await drain.resumed;
 }
 
 void FlowControlMixin::log_debug(const char* event) const {

@@ -16,6 +16,7 @@
 #include <asyncio/handles.hpp>
 #include <asyncio/locks.hpp>
 #include <asyncio/logging.hpp>
+#include <asyncio/none.hpp>
 #include <asyncio/pipes.hpp>
 #include <asyncio/protocols.hpp>
 #include <asyncio/queues.hpp>

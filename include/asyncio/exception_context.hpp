@@ -18,7 +18,7 @@ class BaseProtocol;
 class BaseTransport;
 class EventLoop;
 
-/// Python's context dictionary. Only the message is always there.
+/// Python's context dictionary. Only the message is always there; the rest may be null.
 struct ExceptionContext {
   std::string message;
   std::exception_ptr exception{};
@@ -27,7 +27,7 @@ struct ExceptionContext {
   Handle handle{};
   std::shared_ptr<BaseProtocol> protocol{};
   std::shared_ptr<BaseTransport> transport{};
-  std::optional<TransportSocket> socket{};
+  TransportSocket socket{};
   /// Where the future, task or handle was made, if that was in debug mode.
   std::optional<StackFrame> source_traceback{};
   /// What was being reported when a handler failed.

@@ -83,10 +83,10 @@ class ConcurrentState : public ConcurrentBase {
     complete([&] { value_.emplace(std::forward<Args>(args)...); });
   }
   /// Of one that is done and has a value; it does not change any more.
-  value_or_monostate<T>& value() noexcept { return *value_; }
+  value_or_none<T>& value() noexcept { return *value_; }
 
  private:
-  std::optional<value_or_monostate<T>> value_;
+  std::optional<value_or_none<T>> value_;
 };
 
 }  // namespace detail
@@ -201,7 +201,7 @@ class Work final : public ConcurrentState<std::remove_cvref_t<std::invoke_result
       function_.reset();
       return;
     }
-    std::optional<value_or_monostate<T>> value;
+    std::optional<value_or_none<T>> value;
     std::exception_ptr error;
     try {
       if constexpr (std::is_void_v<T>) {
@@ -406,7 +406,7 @@ class FollowerState final : public FutureState<T>, private Follower {
  private:
   void copy_result(ConcurrentBase& source) override {
     auto& value = static_cast<ConcurrentState<T>&>(source).value();
-    if constexpr (is_copyable<value_or_monostate<T>>) {
+    if constexpr (is_copyable<value_or_none<T>>) {
       if (!sole_) return this->set_result(std::as_const(value));
     }
     this->set_result(std::move(value));

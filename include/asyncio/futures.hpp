@@ -14,12 +14,12 @@
 #include <tuple>
 #include <type_traits>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include <asyncio/detail/box.hpp>
 #include <asyncio/detail/repr.hpp>
 #include <asyncio/exceptions.hpp>
+#include <asyncio/none.hpp>
 #include <asyncio/scheduler.hpp>
 
 namespace asyncio::inline v1 {
@@ -36,7 +36,7 @@ class FutureAwaiter;
 
 /// What stands for a result of type void where a value is needed.
 template <class T>
-using value_or_monostate = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
+using value_or_none = std::conditional_t<std::is_void_v<T>, NoneType, T>;
 
 /// A future's callbacks, in the order in which they came: a ring, known by its last.
 class CallbackRing {
@@ -246,17 +246,17 @@ class FutureBase : public Awaited, public Pooled {
 /// In the place of an optional result, if that is void.
 class NoResult {
  public:
-  void emplace(std::monostate = {}) const noexcept {}
-  std::monostate& operator*() const noexcept { return result_; }
+  void emplace(NoneType = {}) const noexcept {}
+  NoneType& operator*() const noexcept { return result_; }
 
  private:
-  inline static std::monostate result_;
+  inline static NoneType result_;
 };
 
 template <class T>
 class FutureState : public FutureBase {
  public:
-  using Value = value_or_monostate<T>;
+  using Value = value_or_none<T>;
   using FutureBase::FutureBase;
 
   template <class... Args>
@@ -295,9 +295,9 @@ inline constexpr bool is_copyable<std::tuple<T...>> = (is_copyable<T> && ...);
 /// Hands out a result to somebody who gives up his handle: moved if nobody else holds the future,
 /// or if it cannot be copied; copied otherwise.
 template <class T>
-value_or_monostate<T> take_result(FutureState<T>& state) {
+value_or_none<T> take_result(FutureState<T>& state) {
   auto& value = state.result();
-  if constexpr (is_copyable<value_or_monostate<T>>) {
+  if constexpr (is_copyable<value_or_none<T>>) {
     if (!state.unique()) return value;
   }
   return std::move(value);

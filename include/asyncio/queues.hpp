@@ -9,9 +9,9 @@
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
-#include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -130,19 +130,50 @@ class StoredQueue final : public QueueState<T> {
   Store store_;
 };
 
+/// A ring, which grows when it is full; a large one is given back when it is empty.
 template <class T>
 class FifoStore {
  public:
-  void put(T&& item) { items_.push_back(std::move(item)); }
+  void put(T&& item) {
+    if (size_ == slots_.size()) grow();
+    slot(size_).emplace(std::move(item));
+    ++size_;
+  }
   T get() {
-    T item = std::move(items_.front());
-    items_.pop_front();
+    T item = std::move(*slot(0));
+    slot(0).reset();
+    ++first_;
+    if (--size_ == 0 && slots_.size() > kept_slots) slots_ = {};
     return item;
   }
-  const std::deque<T>& items() const noexcept { return items_; }
+  std::vector<std::reference_wrapper<const T>> items() const {
+    std::vector<std::reference_wrapper<const T>> items;
+    for (std::size_t i = 0; i != size_; ++i) items.push_back(*slot(i));
+    return items;
+  }
 
  private:
-  std::deque<T> items_;
+  using Slots = std::vector<std::optional<T>>;
+  static constexpr std::size_t kept_slots = 64;
+
+  /// Their number is a power of two.
+  static std::size_t place(const Slots& slots, std::size_t i) noexcept {
+    return i & (slots.size() - 1);
+  }
+  std::optional<T>& slot(std::size_t i) noexcept { return slots_[place(slots_, first_ + i)]; }
+  const std::optional<T>& slot(std::size_t i) const noexcept {
+    return slots_[place(slots_, first_ + i)];
+  }
+  void grow() {
+    Slots larger(slots_.empty() ? 4 : 2 * slots_.size());
+    for (std::size_t i = 0; i != size_; ++i)
+      larger[place(larger, first_ + i)].emplace(std::move_if_noexcept(*slot(i)));
+    slots_ = std::move(larger);
+  }
+
+  Slots slots_;
+  std::size_t first_ = 0;  // counts on
+  std::size_t size_ = 0;
 };
 
 template <class T>

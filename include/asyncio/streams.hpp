@@ -18,7 +18,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <forward_list>
 #include <functional>
 #include <initializer_list>
 #include <memory>
@@ -260,11 +259,13 @@ class FlowControlMixin {
   detail::Scheduler& loop() const noexcept { return *loop_; }
 
  private:
+  struct Drain;
+
   void end_drains(const std::exception_ptr& error);
   void log_debug(const char* event) const;
 
   const detail::Ref<detail::Scheduler> loop_;
-  std::forward_list<Future<>> drains_;  // those that wait, the latest first
+  detail::Links drains_;  // those that wait
   bool paused_ = false;
   bool lost_ = false;
 };

@@ -128,7 +128,7 @@ Coroutine<group_result<Body>> task_group(Body body) {
   using T = group_result<Body>;
   const Ref<TaskGroupState> state(adopt_ref, new TaskGroupState);
   TaskGroup group(state);
-  std::optional<value_or_monostate<T>> value;
+  std::optional<value_or_none<T>> value;
   std::exception_ptr error;
   try {
     if constexpr (std::is_void_v<T>) {

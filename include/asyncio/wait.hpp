@@ -71,7 +71,7 @@ class [[nodiscard("sleep does nothing until it is awaited")]] Sleep : public det
   }
 
  private:
-  detail::value_or_monostate<T> value_;
+  detail::value_or_none<T> value_;
 };
 
 /// Suspends the task for `delay` (seconds as a number, or a chrono duration). Not positive: until
@@ -90,7 +90,7 @@ Sleep<std::decay_t<T>> sleep(Duration delay, T&& result) {
 template <class T = void>
 class Result {
  public:
-  using value_type = detail::value_or_monostate<T>;
+  using value_type = detail::value_or_none<T>;
 
   Result(value_type value) : value_(std::move(value)) {}
   Result(std::exception_ptr exception) noexcept : exception_(std::move(exception)) {}
@@ -163,7 +163,7 @@ class Gathering : protected Watcher {
 void check_same_loop(const Scheduler& loop, const FutureBase& future);
 
 template <class T>
-value_or_monostate<T> take_child(FutureBase& child) {
+value_or_none<T> take_child(FutureBase& child) {
   return take_result(typed<T>(child));
 }
 
@@ -171,11 +171,11 @@ value_or_monostate<T> take_child(FutureBase& child) {
 template <bool Exceptions, class... T>
 class GatherTuple final
     : public FutureState<std::tuple<
-          std::conditional_t<Exceptions, Result<T>, value_or_monostate<T>>...>>,
+          std::conditional_t<Exceptions, Result<T>, value_or_none<T>>...>>,
       private Gathering {
  public:
   using Results =
-      std::tuple<std::conditional_t<Exceptions, Result<T>, value_or_monostate<T>>...>;
+      std::tuple<std::conditional_t<Exceptions, Result<T>, value_or_none<T>>...>;
 
   explicit GatherTuple(Scheduler& loop)
       : FutureState<Results>(loop), Gathering(*this, sizeof...(T), Exceptions) {}
@@ -207,10 +207,10 @@ class GatherTuple final
 /// gather() of a range of awaitables of one type.
 template <bool Exceptions, class T>
 class GatherVector final : public FutureState<std::vector<std::conditional_t<
-                               Exceptions, Result<T>, value_or_monostate<T>>>>,
+                               Exceptions, Result<T>, value_or_none<T>>>>,
                            private Gathering {
  public:
-  using Entry = std::conditional_t<Exceptions, Result<T>, value_or_monostate<T>>;
+  using Entry = std::conditional_t<Exceptions, Result<T>, value_or_none<T>>;
 
   GatherVector(Scheduler& loop, std::vector<Ref<FutureBase>> children, bool may_repeat)
       : FutureState<std::vector<Entry>>(loop), Gathering(*this, std::move(children), Exceptions) {
@@ -302,7 +302,7 @@ concept awaitable_range = std::ranges::input_range<R> && Awaitable<std::ranges::
 }  // namespace detail
 
 /// Runs awaitables side by side. A future of all results, in the order of the arguments: a tuple
-/// (std::monostate for void). Coroutines become tasks at once.
+/// (NoneType for void). Coroutines become tasks at once.
 ///
 /// Done when all are done. The first that fails, or is cancelled, fails it at once; the others go
 /// on (rule 66). Cancelling it cancels every child that is not done; it then fails with

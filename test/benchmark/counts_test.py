@@ -23,7 +23,6 @@ PATIENCE = 120
 # Per operation; nothing that is not named here.
 ALLOCATIONS = {
     "echo_streams": 1,  # the Bytes that read() gives
-    "queue": 1 / 64,    # a block of the std::deque
     "cancel": 3,        # an exception made once and thrown twice
 }
 

@@ -46,7 +46,7 @@ class Value {
                             std::exception_ptr, std::shared_ptr<Object>>;
 
   Value() = default;
-  Value(std::monostate) {}
+  Value(asyncio::NoneType) {}
   template <std::same_as<bool> Bool>
   Value(Bool value) : data_(value) {}
   template <std::integral Integer>

@@ -108,7 +108,7 @@ class Reports {
     add(bool(context.future), "future");
     add(bool(context.handle), "handle");
     add(bool(context.protocol), "protocol");
-    add(context.socket.has_value(), "socket");
+    add(bool(context.socket), "socket");
     add(bool(context.task), "task");
     add(bool(context.transport), "transport");
     return keys;

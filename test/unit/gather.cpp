@@ -7,7 +7,6 @@
 #include <optional>
 #include <string>
 #include <tuple>
-#include <variant>
 #include <vector>
 
 #include <boost/test/unit_test.hpp>
@@ -113,13 +112,13 @@ BOOST_AUTO_TEST_CASE(co2_results_have_the_order_of_the_arguments_not_of_completi
   });
 }
 
-BOOST_AUTO_TEST_CASE(co2_results_may_have_different_types_void_gives_monostate) {
+BOOST_AUTO_TEST_CASE(co2_results_may_have_different_types_void_gives_NoneType) {
   Loop loop;
   loop.run([&]() -> Coroutine<> {
     auto [number, none, text, slept] = co_await gather(
         returns(1), nothing(), asyncio::sleep(0, std::string("text")), asyncio::sleep(1));
-    static_assert(std::same_as<decltype(none), std::monostate>);
-    static_assert(std::same_as<decltype(slept), std::monostate>);
+    static_assert(std::same_as<decltype(none), asyncio::NoneType>);
+    static_assert(std::same_as<decltype(slept), asyncio::NoneType>);
     BOOST_TEST(number == 1);
     BOOST_TEST(text == "text");
   });

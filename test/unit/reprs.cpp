@@ -97,7 +97,7 @@ BOOST_AUTO_TEST_CASE(results_are_shown_as_python_shows_them) {
   BOOST_TEST(result_shown(std::string("text")) == "'text'");
   BOOST_TEST(result_shown(true) == "True");
   BOOST_TEST(result_shown(2.5) == "2.5");
-  BOOST_TEST(result_shown(std::monostate()) == "None");
+  BOOST_TEST(result_shown(asyncio::NoneType()) == "None");
   BOOST_TEST(result_shown(std::optional<int>()) == "None");
   BOOST_TEST(result_shown(std::optional<int>(3)) == "3");
   BOOST_TEST(result_shown(std::pair(1, std::string("a"))) == "(1, 'a')");

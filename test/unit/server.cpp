@@ -221,7 +221,7 @@ BOOST_AUTO_TEST_CASE(rule_151_without_descriptors_one_report_and_another_try_a_s
   Fixture f({.clock = Clock::virtual_time});
   f.loop.set_exception_handler([&](EventLoop&, const ExceptionContext& context) {
     reports.push_back(report_text(context));
-    reported = context.socket->getsockname();
+    reported = context.socket.getsockname();
   });
   const Server server = f.serve();
   const Socket client = connected_socket(f.address);

@@ -164,7 +164,7 @@ template <class T, class Handler>
 class HandlerCall {
  public:
   using allocator_type = boost::asio::associated_allocator_t<Handler>;
-  using Value = std::optional<value_or_monostate<T>>;
+  using Value = std::optional<value_or_none<T>>;
 
   HandlerCall(Handler&& handler, std::exception_ptr error, Value value)
       : handler_(std::move(handler)), error_(std::move(error)), value_(std::move(value)) {}
@@ -244,7 +244,7 @@ class WaitOperationOf final : public WaitOperation {
   Ref<FutureBase> start(Scheduler& loop) override { return source_.start(loop); }
 
   void complete(std::exception_ptr error) noexcept override {
-    std::optional<value_or_monostate<T>> value;
+    std::optional<value_or_none<T>> value;
     if (!error) {
       try {
         if constexpr (std::is_void_v<T>)

@@ -98,7 +98,7 @@ class CompletionOf final : public Completion {
     // otherwise it is there already
   }
 
-  std::optional<value_or_monostate<T>> value;
+  std::optional<value_or_none<T>> value;
 };
 
 /// The part of OperationState that does not depend on the type of the result. While the operation

@@ -11,10 +11,10 @@
 #include <type_traits>
 #include <typeinfo>
 #include <utility>
-#include <variant>
 
 #include <asyncio/bytes.hpp>
 #include <asyncio/exceptions.hpp>
+#include <asyncio/none.hpp>
 
 namespace asyncio::inline v1::detail {
 
@@ -31,7 +31,7 @@ std::string object_repr(const std::type_info& type, const void* object);
 template <class T>
 std::string repr_value(const T& value, bool brief = false) {
   constexpr std::size_t shown = 6;  // elements, if brief
-  if constexpr (std::same_as<T, std::monostate> || std::same_as<T, std::nullptr_t>) {
+  if constexpr (std::same_as<T, NoneType> || std::same_as<T, std::nullptr_t>) {
     return "None";
   } else if constexpr (std::same_as<T, bool>) {
     return value ? "True" : "False";
