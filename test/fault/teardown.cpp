@@ -403,11 +403,11 @@ BOOST_AUTO_TEST_CASE(tasks_of_a_closed_loop_may_be_dropped_in_any_order) {
 BOOST_AUTO_TEST_CASE(threads_that_still_call_a_closed_loop_get_an_error) {
   VirtualLoop loop;
   loop.close();
-  std::exception_ptr error;
+  std::string error;
   std::thread([&] {
     error = thrown_by([&] { loop.call_soon_threadsafe([counted = Counted()] {}); });
   }).join();
-  BOOST_TEST(repr(error) == "RuntimeError('Event loop is closed')");
+  BOOST_TEST(error == "RuntimeError('Event loop is closed')");
   BOOST_TEST(Counted::alive == 0);
 }
 

@@ -82,7 +82,7 @@ BOOST_AUTO_TEST_CASE(it_is_awaited_once) {
     auto once = doubled(5);
     const int ten = co_await once;
     BOOST_TEST(ten == 10);
-    const std::string error = co_await thrown_by(std::move(once));
+    const std::string error = co_await error_of(std::move(once));
     co_return error;
   };
   BOOST_TEST(loop.run_until_complete(body()) ==
@@ -114,7 +114,7 @@ BOOST_AUTO_TEST_CASE(cancelling_the_task_cancels_it) {
   EventLoop loop;
   io::steady_timer timer(loop.get_io_context(), 1h);
   const auto body = [&]() -> Coroutine<std::string> {
-    const auto task = loop.create_task(thrown_by(waits(timer)));
+    const auto task = loop.create_task(error_of(waits(timer)));
     for (int pass = 0; pass != 4; ++pass) co_await asyncio::sleep(0);
     task.cancel("enough");
     const std::string text = co_await task;

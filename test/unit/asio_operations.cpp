@@ -170,7 +170,7 @@ BOOST_AUTO_TEST_CASE(what_the_initiation_throws_comes_out_of_the_await) {
   TestLoop loop;
   Manual<error_code> operation;
   operation.on_start = [] { throw ValueError("cannot"); };
-  BOOST_TEST(loop.run_until_complete(thrown_by(operation())) == "ValueError('cannot')");
+  BOOST_TEST(loop.run_until_complete(error_of(operation())) == "ValueError('cannot')");
   operation.drop();
   // Here the handler goes while the exception is on its way.
   const auto refuse = [] {
@@ -181,7 +181,7 @@ BOOST_AUTO_TEST_CASE(what_the_initiation_throws_comes_out_of_the_await) {
         },
         asyncio::use_awaitable);
   };
-  BOOST_TEST(loop.run_until_complete(thrown_by(refuse())) == "ValueError('will not')");
+  BOOST_TEST(loop.run_until_complete(error_of(refuse())) == "ValueError('will not')");
   BOOST_TEST(loop.leftovers().empty());
 }
 
@@ -393,7 +393,7 @@ BOOST_AUTO_TEST_CASE(an_operation_may_complete_in_another_thread) {
 BOOST_AUTO_TEST_CASE(a_handler_that_is_destroyed_without_a_call_fails_the_await) {
   TestLoop loop;
   Manual<error_code> operation;
-  const auto task = loop.create_task(thrown_by(operation()));
+  const auto task = loop.create_task(error_of(operation()));
   loop.run_passes(1);
   operation.drop();
   BOOST_TEST(loop.run_until_complete(task) ==
@@ -405,7 +405,7 @@ BOOST_AUTO_TEST_CASE(so_does_one_that_is_destroyed_in_another_thread) {
   Manual<error_code> operation;
   std::thread thread;
   operation.on_start = [&] { thread = std::thread([&] { operation.drop(); }); };
-  const std::string error = loop.run_until_complete(thrown_by(operation()));
+  const std::string error = loop.run_until_complete(error_of(operation()));
   thread.join();
   BOOST_TEST(error == "OSError(125, 'the operation was abandoned: its handler was destroyed')");
 }

@@ -243,12 +243,12 @@ BOOST_AUTO_TEST_CASE(an_aborted_operation_may_come_as_an_exception) {
   TestLoop loop;
   Manual<std::exception_ptr> operation;
   const auto exception = std::make_exception_ptr(boost::system::system_error(aborted));
-  const auto unasked = loop.create_task(thrown_by(operation()));
+  const auto unasked = loop.create_task(error_of(operation()));
   loop.run_passes(1);
   operation.complete(exception);
   BOOST_TEST(loop.run_until_complete(unasked).starts_with("system_error("));
 
-  const auto asked = loop.create_task(thrown_by(operation()));
+  const auto asked = loop.create_task(error_of(operation()));
   loop.run_passes(1);
   asked.cancel();
   operation.complete(exception);
@@ -317,8 +317,8 @@ BOOST_FIXTURE_TEST_CASE(for_as_tuple_and_redirect_error_an_abort_is_a_result, On
 BOOST_FIXTURE_TEST_CASE(a_bound_cancellation_slot_replaces_the_tasks, OneOperation) {
   io::cancellation_signal signal;
   const auto start = [&]() -> Coroutine<std::string> {
-    const std::string error = co_await thrown_by(operation.start(
-        io::bind_cancellation_slot(signal.slot(), asyncio::use_awaitable)));
+    const std::string error = co_await error_of(
+        operation.start(io::bind_cancellation_slot(signal.slot(), asyncio::use_awaitable)));
     co_return error;
   };
   const auto task = loop.create_task(start());
@@ -432,7 +432,7 @@ namespace {
 /// Cancels a task when it waits, in a loop whose clock is real.
 template <class A>
 std::string cancelled(EventLoop& loop, A awaitable) {
-  const auto task = loop.create_task(thrown_by(std::move(awaitable)));
+  const auto task = loop.create_task(error_of(std::move(awaitable)));
   const auto cancel = [&]() -> Coroutine<> {
     for (int pass = 0; pass != 4; ++pass) co_await asyncio::sleep(0);
     task.cancel();

@@ -42,7 +42,7 @@ std::string state(const Object& object) {
 }
 
 /// How a piece of work ended, without letting it out; then the body can clean up.
-Coroutine<std::exception_ptr> error_of(Coroutine<> work) {
+Coroutine<std::exception_ptr> exception_of(Coroutine<> work) {
   const Ending end = co_await ending(std::move(work));
   co_return end.error;
 }
@@ -378,7 +378,7 @@ BOOST_AUTO_TEST_CASE(no_child_outlives_its_group) {
   const auto groups = [&]() -> Coroutine<> {
     co_await task_group([&](TaskGroup& outer) -> Coroutine<> {
       outer.create_task(child(3));
-      const std::exception_ptr expiry = co_await error_of(timeout(1, [&] {
+      const std::exception_ptr expiry = co_await exception_of(timeout(1, [&] {
         return task_group([&](TaskGroup& inner) -> Coroutine<> {
           inner.create_task(child(2));
           inner.create_task(child(0));
@@ -397,7 +397,7 @@ BOOST_AUTO_TEST_CASE(no_child_outlives_its_group) {
     });
   };
   const auto passes = cancel_everywhere([&](Loop&) -> Coroutine<> {
-    const std::exception_ptr error = co_await error_of(groups());
+    const std::exception_ptr error = co_await exception_of(groups());
     BOOST_TEST(running == 0);
     BOOST_TEST(current_task().cancelling() == (error ? 1 : 0));
     let_out(error);

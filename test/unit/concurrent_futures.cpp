@@ -23,7 +23,7 @@ namespace {
 /// What result() throws.
 template <class Future>
 std::string outcome(const Future& future) {
-  return repr(thrown_by([&] { (void)future.result(); }));
+  return thrown_by([&] { (void)future.result(); });
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// For tests of connections and servers: a protocol, and what a call ends with.
+// For tests of connections and servers: a protocol, and what getaddrinfo gives.
 #pragma once
 
 #include <exception>
@@ -15,9 +15,12 @@
 #include <asyncio/exceptions.hpp>
 #include <asyncio/protocols.hpp>
 
+#include "error_of.hpp"
+
 namespace connection_tests {
 
 using namespace asyncio;
+using unit_tests::error_of;
 
 /// A protocol that notes what it is told.
 struct Recorder : Protocol {
@@ -35,17 +38,6 @@ struct Recorder : Protocol {
 };
 
 inline std::shared_ptr<Protocol> make_protocol() { return std::make_shared<Recorder>(); }
-
-/// What a coroutine throws, as Python prints it; "" if nothing.
-template <class T>
-std::string error_of(EventLoop& loop, Coroutine<T> coroutine) {
-  try {
-    (void)loop.run_until_complete(std::move(coroutine));
-  } catch (...) {
-    return repr(std::current_exception());
-  }
-  return "";
-}
 
 /// Of a stream socket, as getaddrinfo gives it.
 inline AddressInfo info(const char* host, int port) {

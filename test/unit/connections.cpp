@@ -150,7 +150,7 @@ BOOST_AUTO_TEST_CASE(rule_165_a_refused_connection_names_the_address) {
   BOOST_TEST(error_of(loop, loop.create_connection(make_protocol, "127.0.0.1", port)) ==
              "ConnectionRefusedError(111, \"Connect call failed ('127.0.0.1', " + port + ")\")");
   const auto before = open_descriptors();
-  BOOST_TEST(error_of(loop, loop.create_connection(make_protocol, "127.0.0.1", port)) != "");
+  BOOST_TEST(error_of(loop, loop.create_connection(make_protocol, "127.0.0.1", port)) != "None");
   BOOST_TEST(open_descriptors() == before);
 }
 
@@ -355,8 +355,8 @@ BOOST_AUTO_TEST_CASE(a_unix_server_s_full_backlog_is_an_error) {
   listener.bind(Address::from_path(""));  // the system chooses an abstract name
   listener.listen(0);
   std::vector<Socket> clients;
-  std::string text;
-  while (text.empty() && clients.size() < 10) {
+  std::string text = "None";
+  while (text == "None" && clients.size() < 10) {
     clients.emplace_back(AF_UNIX, SOCK_STREAM);
     text =
         error_of(loop, detail::sock_connect(loop.core(), clients.back(), listener.getsockname()));

@@ -14,10 +14,12 @@
 #include <vector>
 
 #include "captured_log.hpp"
+#include "thrown_by.hpp"
 
 namespace core_tests {
 
 using unit_tests::CapturedLog;
+using unit_tests::thrown_by;
 
 /// A loop on virtual time, with the default exception handler.
 class VirtualLoop : public asyncio::testing::TestLoop {
@@ -45,9 +47,9 @@ inline auto says_about(std::string begin, std::string end) {
   };
 }
 
-/// What a callable throws; null if nothing.
+/// What an ordinary call throws; null if nothing.
 template <class F>
-std::exception_ptr thrown_by(F&& f) {
+std::exception_ptr exception_of(F&& f) {
   try {
     f();
   } catch (...) {

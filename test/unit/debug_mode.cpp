@@ -62,7 +62,7 @@ std::string thrown_in_another_thread(EventLoop& loop, F action) {
   std::string text = "nothing";
   loop.call_soon([&] {
     std::thread([&] {
-      if (const std::exception_ptr error = thrown_by(action)) text = to_string(error);
+      if (const std::exception_ptr error = exception_of(action)) text = to_string(error);
     }).join();
     loop.stop();
   });

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <exception>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <utility>
@@ -31,29 +32,31 @@ class Batches {
 
   class End : public BufferedProtocol {
    public:
-    End(Batches& batches, std::string name) : batches_(batches), name_(std::move(name)) {}
+    End(Batches& batches, std::string name, std::function<void()> action)
+        : batches_(batches), name_(std::move(name)), action_(std::move(action)) {}
 
     std::shared_ptr<Transport> transport;
     Socket peer;
-    std::function<void()> action;
 
     void connection_made(std::shared_ptr<Transport> made) override { transport = std::move(made); }
     MutableBytes get_buffer(std::ptrdiff_t) override { return MutableBytes(memory_); }
     void buffer_updated(std::size_t) override {
       batches_.note(name_);
-      if (action) std::exchange(action, nullptr)();
+      if (action_) std::exchange(action_, nullptr)();
     }
     void resume_writing() override { batches_.note("writes"); }
     void connection_lost(std::exception_ptr) override { transport.reset(); }
 
    private:
     Batches& batches_;
-    std::string name_;
+    const std::string name_;
+    std::function<void()> action_;
     std::array<char, 4> memory_;
   };
 
-  std::shared_ptr<End> open(std::string name) {
-    auto end = std::make_shared<End>(*this, std::move(name));
+  /// The action is done with the first that comes.
+  std::shared_ptr<End> open(std::string name, std::function<void()> action = {}) {
+    auto end = std::make_shared<End>(*this, std::move(name), std::move(action));
     auto [ours, theirs] = Socket::pair();
     end->peer = std::move(theirs);
     detail::make_stream_transport(loop_.core(), std::move(ours), end, nullptr, {}, nullptr);
@@ -63,11 +66,18 @@ class Batches {
   auto noting(std::string what) {
     return [this, what = std::move(what)] { note(what); };
   }
+  void queue(std::string what) { loop_.call_soon(noting(std::move(what))); }
 
   /// Lets the connections wait, then does this, and goes on until end() or an exception.
   void run(std::function<void()> then) {
     after(8, std::move(then));
     run();
+  }
+  /// The same, with something for each of these.
+  void receive(std::initializer_list<std::shared_ptr<End>> ends) {
+    run([&] {
+      for (const auto& end : ends) end->peer.send("1");
+    });
   }
   void run() {
     ended_ = false;
@@ -106,17 +116,10 @@ BOOST_AUTO_TEST_SUITE(event_batches_tests)
 BOOST_AUTO_TEST_CASE(what_came_at_once_is_handled_before_what_it_queues) {
   for (const bool guest : {false, true}) {
     Batches b(guest);
-    const auto first = b.open("first");
-    const auto second = b.open("second");
-    const auto third = b.open("third");
-    first->action = [&] { b.loop().call_soon(b.noting("soon")); };
-    second->action = [&] { b.loop().call_soon(b.noting("soon too")); };
-    third->action = [&] { b.end_soon(); };
-    b.run([&] {
-      first->peer.send("1");
-      second->peer.send("2");
-      third->peer.send("3");
-    });
+    const auto first = b.open("first", [&] { b.queue("soon"); });
+    const auto second = b.open("second", [&] { b.queue("soon too"); });
+    const auto third = b.open("third", [&] { b.end_soon(); });
+    b.receive({first, second, third});
     BOOST_TEST(b.seen() == "first second third soon soon too");
   }
 }
@@ -124,19 +127,13 @@ BOOST_AUTO_TEST_CASE(what_came_at_once_is_handled_before_what_it_queues) {
 BOOST_AUTO_TEST_CASE(what_an_event_brings_about_comes_with_the_next_pass) {
   for (const bool guest : {false, true}) {
     Batches b(guest);
-    const auto first = b.open("first");
-    const auto second = b.open("second");
-    const auto third = b.open("third");
-    first->action = [&] {
-      third->peer.send("3");
-      b.loop().call_soon(b.noting("soon"));
-    };
-    second->action = [&] { b.loop().call_soon(b.noting("soon too")); };
-    third->action = [&] { b.end_soon(); };
-    b.run([&] {
-      first->peer.send("1");
-      second->peer.send("2");
+    const auto third = b.open("third", [&] { b.end_soon(); });
+    const auto first = b.open("first", [&] {
+      third->peer.send("1");
+      b.queue("soon");
     });
+    const auto second = b.open("second", [&] { b.queue("soon too"); });
+    b.receive({first, second});
     BOOST_TEST(b.seen() == "first second soon soon too third");
   }
 }
@@ -144,14 +141,9 @@ BOOST_AUTO_TEST_CASE(what_an_event_brings_about_comes_with_the_next_pass) {
 BOOST_AUTO_TEST_CASE(a_timer_that_an_event_sets_comes_behind_the_others) {
   for (const bool guest : {false, true}) {
     Batches b(guest);
-    const auto first = b.open("first");
-    const auto second = b.open("second");
-    first->action = [&] { b.loop().call_later(0, b.noting("timer")); };
-    second->action = [&] { b.end_soon(); };
-    b.run([&] {
-      first->peer.send("1");
-      second->peer.send("2");
-    });
+    const auto first = b.open("first", [&] { b.loop().call_later(0, b.noting("timer")); });
+    const auto second = b.open("second", [&] { b.end_soon(); });
+    b.receive({first, second});
     BOOST_TEST(b.seen() == "first second timer");
   }
 }
@@ -159,13 +151,11 @@ BOOST_AUTO_TEST_CASE(a_timer_that_an_event_sets_comes_behind_the_others) {
 BOOST_AUTO_TEST_CASE(more_data_of_the_same_connection_comes_with_the_next_pass) {
   for (const bool guest : {false, true}) {
     Batches b(guest);
-    const auto first = b.open("first");
-    const auto second = b.open("second");
-    first->action = [&] { b.loop().call_soon(b.noting("soon")); };
-    second->action = [&] { b.end_soon(); };
+    const auto first = b.open("first", [&] { b.queue("soon"); });
+    const auto second = b.open("second", [&] { b.end_soon(); });
     b.run([&] {
       first->peer.send("12345678");
-      second->peer.send("2");
+      second->peer.send("1");
     });
     BOOST_TEST(b.seen() == "first second soon first");
   }
@@ -173,16 +163,12 @@ BOOST_AUTO_TEST_CASE(more_data_of_the_same_connection_comes_with_the_next_pass) 
 
 BOOST_AUTO_TEST_CASE(stop_ends_with_the_events_that_came_at_once) {
   Batches b(false);
-  const auto first = b.open("first");
-  const auto second = b.open("second");
-  first->action = [&] {
-    b.loop().call_soon(b.noting("soon"));
+  const auto first = b.open("first", [&] {
+    b.queue("soon");
     b.end();
-  };
-  b.run([&] {
-    first->peer.send("1");
-    second->peer.send("2");
   });
+  const auto second = b.open("second");
+  b.receive({first, second});
   BOOST_TEST(b.seen() == "first second");
   b.end();
   b.run();
@@ -192,18 +178,12 @@ BOOST_AUTO_TEST_CASE(stop_ends_with_the_events_that_came_at_once) {
 BOOST_AUTO_TEST_CASE(what_an_exception_leaves_behind_keeps_its_place) {
   for (const bool guest : {false, true}) {
     Batches b(guest);
-    const auto first = b.open("first");
-    const auto second = b.open("second");
-    first->action = [&] {
-      b.loop().call_soon(b.noting("soon"));
+    const auto first = b.open("first", [&] {
+      b.queue("soon");
       throw SystemExit(1);
-    };
-    second->action = [&] { b.end_soon(); };
-    const auto send = [&] {
-      first->peer.send("1");
-      second->peer.send("2");
-    };
-    BOOST_CHECK_THROW(b.run(send), SystemExit);
+    });
+    const auto second = b.open("second", [&] { b.end_soon(); });
+    BOOST_CHECK_THROW(b.receive({first, second}), SystemExit);
     BOOST_TEST(b.seen() == "first");
     b.run();
     BOOST_TEST(b.seen() == "second soon");
@@ -214,10 +194,8 @@ BOOST_AUTO_TEST_CASE(rule_6_reading_goes_before_writing) {
   for (const bool guest : {false, true}) {
     for (const bool alone : {false, true}) {
       Batches b(guest);
-      const auto first = b.open("first");
-      const auto both = b.open("reads");
-      first->action = [&] { b.loop().call_soon(b.noting("soon")); };
-      both->action = [&] { b.end_soon(); };
+      const auto first = b.open("first", [&] { b.queue("soon"); });
+      const auto both = b.open("reads", [&] { b.end_soon(); });
       b.run([&] {
         const std::string block(100'000, 'x');
         for (int i = 0; i < 20; ++i) both->transport->write(block);

@@ -315,7 +315,7 @@ BOOST_AUTO_TEST_CASE(gl2_get_event_loop_gives_the_running_one_else_the_current_o
   loop.pass();
   bool refused = false;
   std::thread([&] {
-    refused = isinstance<RuntimeError>(thrown_by([] { (void)get_event_loop(); }));
+    refused = isinstance<RuntimeError>(exception_of([] { (void)get_event_loop(); }));
   }).join();
   BOOST_TEST(refused);  // it is the thread's own
   set_event_loop(nullptr);

@@ -17,12 +17,15 @@
 #include <asyncio/asyncio.hpp>
 #include <asyncio/testing.hpp>
 
+#include "error_of.hpp"
+
 namespace operation_tests {
 
 using namespace asyncio;
 namespace io = boost::asio;
 using boost::system::error_code;
 using io::ip::tcp;
+using unit_tests::error_of;
 
 /// An asynchronous operation with the signature void(T...). One at a time.
 template <class... T>
@@ -93,18 +96,6 @@ class Manual {
 
   std::unique_ptr<Handler> handler_;
 };
-
-/// Python's repr of what an awaitable throws, "None" if nothing.
-template <class A>
-Coroutine<std::string> thrown_by(A awaitable) {
-  std::exception_ptr error;
-  try {
-    co_await std::move(awaitable);
-  } catch (...) {
-    error = std::current_exception();
-  }
-  co_return repr(error);
-}
 
 inline const error_code aborted = io::error::operation_aborted;
 

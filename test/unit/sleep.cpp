@@ -7,6 +7,7 @@
 #include <limits>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include <boost/test/unit_test.hpp>
 
@@ -116,6 +117,26 @@ BOOST_AUTO_TEST_CASE(rule_53_a_cancelled_sleep_ends_in_the_next_pass_and_takes_i
   });
   BOOST_TEST(loop.leftovers() == Lines());
   BOOST_TEST((loop.time() == 0));
+}
+
+BOOST_AUTO_TEST_CASE(rule_53_a_cancelled_sleep_that_has_a_name_takes_its_timer_back) {
+  Loop loop;
+  const Future<> end(loop);
+  const auto naps = [&]() -> Coroutine<> {
+    auto nap = asyncio::sleep(3600s);
+    try {
+      co_await std::move(nap);
+    } catch (const CancelledError&) {
+    }
+    co_await end;
+  };
+  const auto napper = loop.create_task(naps());
+  loop.pass();
+  napper.cancel();
+  loop.pass();
+  BOOST_TEST(loop.leftovers() == Lines({to_string(napper)}));
+  end.set_result();
+  loop.run_until_complete(napper);
 }
 
 BOOST_AUTO_TEST_CASE(rule_55_a_bare_yield_is_cancelled_one_pass_later) {

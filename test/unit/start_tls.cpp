@@ -12,11 +12,13 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "error_of.hpp"
 #include "stream_ends.hpp"
 #include "stream_sockets.hpp"
 #include "tls_pair.hpp"
 
 using namespace tls_tests;
+using unit_tests::error_of;
 using SocketLoop = stream_socket_tests::Loop;
 
 namespace {
@@ -374,14 +376,14 @@ BOOST_AUTO_TEST_CASE(st22_a_certificate_that_is_not_for_the_host_fails_the_upgra
   const SSLContext clients = client_context();
   std::string served;
   const auto serve = [&](StreamReader, StreamWriter writer) -> Coroutine<> {
-    served = co_await stream_socket_tests::error_of(writer.start_tls(servers));
+    served = co_await error_of(writer.start_tls(servers));
   };
   const auto body = [&]() -> Coroutine<std::string> {
     const Server server = co_await start_server(serve, "127.0.0.1", 0);
     const int port = server.sockets()[0].getsockname().port();
     auto [reader, writer] = co_await open_connection("127.0.0.1", port);
-    const std::string error = co_await stream_socket_tests::error_of(
-        writer.start_tls(clients, {.server_hostname = "elsewhere.test"}));
+    const std::string error =
+        co_await error_of(writer.start_tls(clients, {.server_hostname = "elsewhere.test"}));
     BOOST_TEST(writer.is_closing());
     server.close();
     co_await server.wait_closed();

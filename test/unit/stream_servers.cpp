@@ -16,6 +16,31 @@
 
 using namespace stream_socket_tests;
 
+namespace {
+
+/// For a handler that fails if it reads "fail", and else sends the line back.
+template <class Handler>
+void check_that_a_failure_closes_its_connection_only(const Handler& handle) {
+  Loop loop;
+  const CapturedLog log;
+  loop.run([&]() -> Coroutine<> {
+    const Server server = co_await start_server(handle, "127.0.0.1", 0);
+    const Address address = server.sockets()[0].getsockname();
+    const Bytes nothing = co_await ask(connect_to(address), "fail\n");
+    const Bytes answer = co_await ask(connect_to(address), "work\n");
+    BOOST_TEST(nothing == "");
+    BOOST_TEST(answer == "work\n");
+    server.close();
+    co_await server.wait_closed();
+  });
+  BOOST_TEST(
+      loop.reports == Lines{"Unhandled exception in client_connected_cb: ValueError('test')"},
+      boost::test_tools::per_element());
+  BOOST_TEST(log.records.empty());  // it was not forgotten
+}
+
+}  // namespace
+
 BOOST_AUTO_TEST_SUITE(stream_servers_tests)
 
 // -- start_server
@@ -124,28 +149,13 @@ BOOST_AUTO_TEST_CASE(r215_the_handler_starts_one_pass_after_the_callback) {
 }
 
 BOOST_AUTO_TEST_CASE(r215_a_handler_that_fails_closes_its_connection_only) {
-  Loop loop;
-  const CapturedLog log;
-  loop.run([]() -> Coroutine<> {
-    const auto handle = [](StreamReader reader, StreamWriter writer) -> Coroutine<> {
-      const Bytes line = co_await reader.readline();
-      if (line == "fail\n") throw ValueError("test");
-      writer.write(line);
-      writer.close();
-    };
-    const Server server = co_await start_server(handle, "127.0.0.1", 0);
-    const Address address = server.sockets()[0].getsockname();
-    const Bytes nothing = co_await ask(connect_to(address), "fail\n");
-    const Bytes answer = co_await ask(connect_to(address), "work\n");
-    BOOST_TEST(nothing == "");
-    BOOST_TEST(answer == "work\n");
-    server.close();
-    co_await server.wait_closed();
-  });
-  BOOST_TEST(
-      loop.reports == Lines{"Unhandled exception in client_connected_cb: ValueError('test')"},
-      boost::test_tools::per_element());
-  BOOST_TEST(log.records.empty());  // it was not forgotten
+  const auto handle = [](StreamReader reader, StreamWriter writer) -> Coroutine<> {
+    const Bytes line = co_await reader.readline();
+    if (line == "fail\n") throw ValueError("test");
+    writer.write(line);
+    writer.close();
+  };
+  check_that_a_failure_closes_its_connection_only(handle);
 }
 
 BOOST_AUTO_TEST_CASE(r215_a_handler_that_fails_as_soon_as_its_eager_task_is_made) {
@@ -170,29 +180,14 @@ BOOST_AUTO_TEST_CASE(r215_a_handler_that_fails_as_soon_as_its_eager_task_is_made
 }
 
 BOOST_AUTO_TEST_CASE(r215_a_handler_may_take_its_arguments_by_reference_and_give_a_result) {
-  Loop loop;
-  const CapturedLog log;
-  loop.run([]() -> Coroutine<> {
-    const auto handle = [](StreamReader& reader, StreamWriter& writer) -> Coroutine<int> {
-      const Bytes line = co_await reader.readline();
-      if (line == "fail\n") throw ValueError("test");
-      writer.write(line);
-      writer.close();
-      co_return 1;
-    };
-    const Server server = co_await start_server(handle, "127.0.0.1", 0);
-    const Address address = server.sockets()[0].getsockname();
-    const Bytes nothing = co_await ask(connect_to(address), "fail\n");
-    const Bytes answer = co_await ask(connect_to(address), "work\n");
-    BOOST_TEST(nothing == "");
-    BOOST_TEST(answer == "work\n");
-    server.close();
-    co_await server.wait_closed();
-  });
-  BOOST_TEST(
-      loop.reports == Lines{"Unhandled exception in client_connected_cb: ValueError('test')"},
-      boost::test_tools::per_element());
-  BOOST_TEST(log.records.empty());
+  const auto handle = [](StreamReader& reader, StreamWriter& writer) -> Coroutine<int> {
+    const Bytes line = co_await reader.readline();
+    if (line == "fail\n") throw ValueError("test");
+    writer.write(line);
+    writer.close();
+    co_return 1;
+  };
+  check_that_a_failure_closes_its_connection_only(handle);
 }
 
 BOOST_AUTO_TEST_CASE(r215_a_handler_that_is_cancelled_closes_its_connection) {

@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 
 #include "captured_log.hpp"
+#include "error_of.hpp"
 #include "loop_fixture.hpp"
 #include "socket_helpers.hpp"
 
@@ -23,6 +24,7 @@ namespace stream_socket_tests {
 using namespace asyncio;
 using socket_tests::listening_socket;
 using unit_tests::CapturedLog;
+using unit_tests::error_of;
 using Lines = std::vector<std::string>;
 using Streams = std::pair<StreamReader, StreamWriter>;
 
@@ -40,17 +42,6 @@ struct Loop : EventLoop {
   }
   Lines reports;
 };
-
-template <class A>
-inline Coroutine<std::string> error_of(A awaitable) {
-  std::string text = "None";
-  try {
-    co_await std::move(awaitable);
-  } catch (...) {
-    text = repr(std::current_exception());
-  }
-  co_return text;
-}
 
 /// How many passes it takes.
 template <class A>

@@ -20,12 +20,14 @@
 #include <asyncio/wait.hpp>
 
 #include "captured_log.hpp"
+#include "error_of.hpp"
 
 namespace {
 
 using namespace asyncio;
 using namespace asyncio::subprocess;
 using unit_tests::CapturedLog;
+using unit_tests::error_of;
 
 constexpr SubprocessOptions all_pipes{.stdin = PIPE, .stdout = PIPE, .stderr = PIPE};
 
@@ -37,16 +39,6 @@ void run_silently(Body body) {
   BOOST_TEST(log.messages() == std::vector<std::string>());
   siginfo_t info{};
   BOOST_TEST(::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == -1);
-}
-
-template <class A>
-Coroutine<std::string> error_of(A awaitable) {
-  try {
-    co_await std::move(awaitable);
-  } catch (...) {
-    co_return repr(std::current_exception());
-  }
-  co_return "None";
 }
 
 }  // namespace

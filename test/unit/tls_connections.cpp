@@ -16,12 +16,13 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "error_of.hpp"
 #include "socket_helpers.hpp"
 #include "stream_sockets.hpp"
 #include "tls_pair.hpp"
 
 using namespace tls_tests;
-using stream_socket_tests::error_of;
+using unit_tests::error_of;
 using SocketLoop = stream_socket_tests::Loop;
 
 namespace {
@@ -68,7 +69,7 @@ struct Contexts {
 
   template <class T>
   std::string error(Coroutine<T> coroutine) {
-    return loop.run_until_complete(error_of(std::move(coroutine)));
+    return error_of(loop, std::move(coroutine));
   }
 };
 

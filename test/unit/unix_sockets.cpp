@@ -17,12 +17,14 @@
 #include <unistd.h>
 
 #include "captured_log.hpp"
+#include "error_of.hpp"
 #include "on_virtual_time.hpp"
 #include "socket_helpers.hpp"
 
 using namespace on_virtual_time;
 using namespace socket_tests;
 using unit_tests::CapturedLog;
+using unit_tests::error_of;
 using namespace std::string_literals;
 
 namespace {
@@ -61,11 +63,6 @@ struct Collector : Protocol {
   std::shared_ptr<Transport> transport;
   Bytes received;
 };
-
-template <class T>
-std::string error_of(Loop& loop, Coroutine<T> coroutine) {
-  return loop.run_until_complete(ending(std::move(coroutine))).what();
-}
 
 /// What comes back from a server at this path.
 Coroutine<Bytes> echo(Loop& loop, UnixPath path, Bytes text) {
