@@ -25,10 +25,10 @@ namespace asyncio::inline v1 {
 
 namespace detail {
 
+template <class Store>
+using item_shown = std::ranges::range_reference_t<decltype(std::declval<const Store&>().items())>;
 template <class Store, class T>
-concept shows_items = requires(const Store& store) {
-  { *std::ranges::begin(store.items()) } -> std::convertible_to<const T&>;
-};
+concept shows_items = std::convertible_to<item_shown<Store>, const T&>;
 
 /// A queue, as far as it does not depend on the type of the items.
 class QueueBase : public LoopBound {
@@ -143,7 +143,7 @@ class FifoStore {
     T item = std::move(*slot(0));
     slot(0).reset();
     ++first_;
-    if (--size_ == 0 && slots_.size() > kept_slots) slots_ = {};
+    if (--size_ == 0 && slots_.size() > kept_slots) slots_ = Slots();
     return item;
   }
   std::vector<std::reference_wrapper<const T>> items() const {

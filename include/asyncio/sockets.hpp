@@ -118,6 +118,8 @@ class SocketBase {
  public:
   /// -1 when closed.
   NativeSocket fileno() const noexcept { return handle_; }
+  /// Is there one? Not if it was closed, or taken over.
+  explicit operator bool() const noexcept { return handle_ != no_socket; }
   int family() const noexcept { return family_; }
   /// SOCK_STREAM, SOCK_DGRAM, ...; without the flags that creation knows.
   int type() const noexcept { return type_; }
@@ -199,8 +201,6 @@ class Socket : public detail::SocketBase {
   /// Two connected sockets, of the Unix family where there is one. Python: socket.socketpair().
   static std::pair<Socket, Socket> pair();
 
-  /// Is it open?
-  explicit operator bool() const noexcept { return handle_ != no_socket; }
   /// Idempotent.
   void close() noexcept;
   /// Gives up the descriptor, open, to the caller.

@@ -154,8 +154,8 @@ class WriteTransport : public SendingTransport {
   /// the end. Not Python's.
   ///
   /// Only for stream sockets, and not over TLS: NotImplementedError. RuntimeError "Transport is
-  /// closing", or "unable to release the socket; ..." while a file or bytes are to be sent. To wait
-  /// until there are none, set_write_buffer_limits({.high = 0}) and then StreamWriter::drain().
+  /// closing", or "unable to release the socket; ..." while a file or bytes are to be sent (drain()
+  /// waits for it if {.high = 0} is the buffer's limit), or some are for the next get_buffer().
   virtual Socket release_socket();
 
  private:

@@ -82,7 +82,7 @@ void StreamTransport::read() {
   }
   if (buffered_)
     read_into(static_cast<BufferedProtocol&>(*protocol_));
-  else if (auto& protocol = static_cast<Protocol&>(*protocol_); !leave_data(protocol))
+  else if (auto& protocol = static_cast<Protocol&>(*protocol_); unplaced_ || !leave_data(protocol))
     read_for(protocol);
 }
 
@@ -110,38 +110,100 @@ std::size_t StreamTransport::fetch(MutableBytes memory) noexcept {
   boost::system::error_code error;
   std::size_t size = 0;
   while (size != memory.size() && !error)
-    size += socket_->receive(asio::buffer(memory.data() + size, memory.size() - size), 0, error);
+    size += receive({memory.data() + size, memory.size() - size}, error);
   return size;
 }
 
+std::size_t StreamTransport::receive(std::span<char> memory,
+                                     boost::system::error_code& error) noexcept {
+  return socket_->receive(asio::buffer(memory.data(), memory.size()), 0, error);
+}
+
 void StreamTransport::read_for(Protocol& protocol) {
-  const std::span<char> memory = loop_->read_buffer();
-  boost::system::error_code error;
-  const std::size_t size = socket_->receive(asio::buffer(memory.data(), memory.size()), 0, error);
-  if (error) return read_failed(error);
+  const Box<Bytes> unplaced = std::move(unplaced_);
+  BytesView data;
+  if (unplaced) {
+    data = *unplaced;
+  } else {
+    const std::span<char> memory = loop_->read_buffer();
+    boost::system::error_code error;
+    data = BytesView(memory.data(), receive(memory, error));
+    if (error) return read_failed(error);
+  }
   read_came();
-  large_ = size >= large_data;
-  if (const auto thrown = caught([&] { protocol.data_received(BytesView(memory.data(), size)); }))
+  large_ = data.size() >= large_data;
+  if (const auto thrown = caught([&] { protocol.data_received(data); }))
     return fatal_error(thrown, "Fatal error: protocol.data_received() call failed.");
   read_again();
 }
 
+/// Bytes that were received before the protocol was asked for a buffer. What does not get into it
+/// is kept for the next read.
+class StreamTransport::Early {
+ public:
+  explicit Early(StreamTransport& transport) noexcept
+      : transport_(transport), more_(transport.unplaced_) {
+    if (transport.unplaced_) bytes_ = *transport.unplaced_;
+  }
+  Early(const Early&) = delete;
+  Early& operator=(const Early&) = delete;
+  ~Early() {
+    if (bytes_.empty() && !transport_.unplaced_) [[likely]]
+      return;
+    transport_.unplaced_.reset(bytes_.empty() ? nullptr : new Bytes(bytes_));
+  }
+
+  bool empty() const noexcept { return bytes_.empty(); }
+  /// At most so many.
+  void receive(std::size_t size, boost::system::error_code& error) noexcept {
+    bytes_ = BytesView(memory_.data(), transport_.receive({memory_.data(), size}, error));
+    more_ = bytes_.size() == size;
+  }
+  /// Returns how many bytes are in the buffer. If there was no limit to what there is but ours, and
+  /// it has room for more, that is received, too: it should be as much as in one go.
+  std::size_t place(MutableBytes buffer) {
+    const std::size_t size = std::min(bytes_.size(), buffer.size());
+    std::copy_n(bytes_.data(), size, buffer.data());
+    bytes_ = bytes_.subview(size);
+    boost::system::error_code error;
+    if (!more_ || size == buffer.size() || transport_.socket_->available(error) == 0) return size;
+    return size + transport_.receive({buffer.data() + size, buffer.size() - size}, error);
+  }
+
+ private:
+  StreamTransport& transport_;
+  BytesView bytes_;  // in memory_, or kept by an earlier read
+  bool more_;        // may have come
+  std::array<char, large_data> memory_;
+};
+
+/// No buffer is asked for in vain. An early read receives first, if it will not be much, or else
+/// looks first whether there is something.
 void StreamTransport::read_into(BufferedProtocol& protocol) {
   boost::system::error_code error;
-  if (early_) {  // no buffer is asked for in vain
-    socket_->wait(asio::socket_base::wait_read, error);
+  MutableBytes buffer;
+  std::size_t size = 0;
+  {
+    Early early(*this);
+    if (early_ && early.empty()) {
+      if (early_size_ != 0)
+        early.receive(early_size_, error);
+      else
+        socket_->wait(asio::socket_base::wait_read, error);
+      if (would_block(error)) return read_would_block();
+    }
+    if (const auto thrown = caught([&] {
+          buffer = protocol.get_buffer(-1);
+          if (buffer.empty()) throw RuntimeError("get_buffer() returned an empty buffer");
+        })) {
+      return fatal_error(thrown, "Fatal error: protocol.get_buffer() call failed.");
+    }
     if (error) return read_failed(error);
+    size = early.empty() ? receive({buffer.data(), buffer.size()}, error) : early.place(buffer);
   }
-  MutableBytes memory;
-  if (const auto thrown = caught([&] {
-        memory = protocol.get_buffer(-1);
-        if (memory.empty()) throw RuntimeError("get_buffer() returned an empty buffer");
-      })) {
-    return fatal_error(thrown, "Fatal error: protocol.get_buffer() call failed.");
-  }
-  const std::size_t size = socket_->receive(asio::buffer(memory.data(), memory.size()), 0, error);
   if (error) return read_failed(error);
   read_came();
+  early_size_ = size < large_data ? std::min(buffer.size(), large_data) : 0;
   if (const auto thrown = caught([&] { protocol.buffer_updated(size); }))
     return fatal_error(thrown, "Fatal error: protocol.buffer_updated() call failed.");
   read_again();
@@ -265,6 +327,10 @@ Socket StreamTransport::release_socket() {
   if (!buffer_.empty()) {
     throw RuntimeError("unable to release the socket; " + std::to_string(buffer_.size()) +
                        " bytes are not sent yet");
+  }
+  if (unplaced_) {
+    throw RuntimeError("unable to release the socket; " + std::to_string(unplaced_->size()) +
+                       " bytes are received that get_buffer() had no room for");
   }
   return give_up_socket();
 }

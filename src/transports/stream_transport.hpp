@@ -2,11 +2,13 @@
 // The transport of a connected stream socket (surface B15).
 #pragma once
 
+#include <asyncio/detail/box.hpp>
 #include <asyncio/detail/byte_source.hpp>
 #include <asyncio/protocols.hpp>
 #include <asyncio/transports.hpp>
 #include <boost/asio/basic_stream_socket.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
+#include <cstdint>
 #include <exception>
 #include <memory>
 #include <span>
@@ -84,7 +86,9 @@ class StreamTransport final : public LowerTransport,
   std::size_t available() noexcept override;
   std::size_t fetch(MutableBytes memory) noexcept override;
   void read_for(Protocol& protocol);
+  class Early;
   void read_into(BufferedProtocol& protocol);
+  std::size_t receive(std::span<char> memory, boost::system::error_code& error) noexcept;
   void read_failed(const boost::system::error_code& error);
   void on_eof();
 
@@ -103,6 +107,10 @@ class StreamTransport final : public LowerTransport,
   bool eof_ = false;    // write_eof was called
   bool left_ = false;   // the protocol knows of data that it has not fetched, or not long ago
   bool large_ = false;  // the last data was
+  /// How much of it is received before it has a place in a BufferedProtocol's buffer: no more than
+  /// there was room for the last time. 0: nothing.
+  std::uint16_t early_size_ = 0;
+  Box<Bytes> unplaced_;  // it had no room for
   Ref<ServerState> server_;
   StreamTransport* previous_client_ = nullptr;
   StreamTransport* next_client_ = nullptr;

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <sys/socket.h>
 
@@ -26,15 +27,20 @@ class Receiver : public BufferedProtocol {
  public:
   std::function<void()> on_get, on_updated, on_eof;
   bool keeps_open = false;
+  std::size_t room = 100;
   std::string log, data;
+  std::vector<std::size_t> sizes;
+  unsigned buffers = 0;  // how often it was asked for one
   Future<> lost{get_running_loop()};
 
   MutableBytes get_buffer(std::ptrdiff_t) override {
+    ++buffers;
     call(on_get);
-    return MutableBytes(memory_);
+    return MutableBytes(memory_.data(), room);
   }
   void buffer_updated(std::size_t size) override {
     data += memory_.substr(0, size);
+    sizes.push_back(size);
     log += "updated ";
     call(on_updated);
   }
@@ -53,7 +59,15 @@ class Receiver : public BufferedProtocol {
     if (function) function();
   }
 
-  std::string memory_ = std::string(100, '\0');
+  std::string memory_ = std::string(100'000, '\0');
+};
+
+/// Keeps what it is given.
+class Collector : public Protocol {
+ public:
+  void data_received(BytesView received) override { data += received.str(); }
+
+  std::string data;
 };
 
 /// A connection with a Receiver, whose other end is the test's.
@@ -75,6 +89,21 @@ struct Connection {
   Socket peer;
   std::shared_ptr<Transport> transport;
   std::shared_ptr<Receiver> protocol;
+};
+
+/// The protocol is told of ten bytes, asks for eighty, and has room for thirty. More than thirty
+/// are received by then: it is busy, and had room for a hundred.
+struct TooMuch : Connection {
+  TooMuch() {
+    protocol->on_updated = [this] {
+      protocol->on_updated = nullptr;
+      protocol->room = 30;
+      peer.send(eighty);
+    };
+    peer.send("0123456789");
+  }
+
+  const std::string eighty = std::string(30, 'a') + std::string(30, 'b') + std::string(20, 'c');
 };
 
 }  // namespace
@@ -159,6 +188,109 @@ BOOST_FIXTURE_TEST_CASE(a_reset_is_a_connection_lost_with_its_error_and_no_repor
   loop.pass();
   BOOST_TEST(protocol->log == "lost ConnectionResetError(104, 'Connection reset by peer')");
   BOOST_TEST(loop.reports().empty());
+}
+
+// -- what is received before there is a place for it
+
+BOOST_FIXTURE_TEST_CASE(no_buffer_is_asked_for_in_vain, Connection) {
+  for (unsigned i = 1; i != 5; ++i) {
+    peer.send("x");
+    loop.pass();
+    BOOST_TEST(protocol->buffers == i);
+  }
+  peer.close();
+  loop.pass();
+  BOOST_TEST(protocol->buffers == 5u);  // as Python: for the end
+}
+
+BOOST_FIXTURE_TEST_CASE(what_the_buffer_has_no_room_for_comes_with_the_next_reads, TooMuch) {
+  loop.pass(8);
+  BOOST_TEST(protocol->sizes == std::vector<std::size_t>({10, 30, 30, 20}),
+             boost::test_tools::per_element());
+  BOOST_TEST(protocol->data == "0123456789" + eighty);
+  BOOST_TEST(protocol->buffers == 4u);
+  peer.send("and on");
+  loop.pass();
+  BOOST_TEST(protocol->data == "0123456789" + eighty + "and on");
+}
+
+BOOST_FIXTURE_TEST_CASE(it_comes_before_what_is_received_later, TooMuch) {
+  protocol->on_get = [this] {
+    if (protocol->sizes.size() == 2) peer.send("later");
+  };
+  loop.pass(8);
+  BOOST_TEST(protocol->data == "0123456789" + eighty + "later");
+  BOOST_TEST(protocol->sizes == std::vector<std::size_t>({10, 30, 30, 25}),
+             boost::test_tools::per_element());
+}
+
+BOOST_FIXTURE_TEST_CASE(it_waits_while_reading_is_paused, TooMuch) {
+  protocol->on_get = [this] {
+    if (protocol->sizes.size() == 1) transport->pause_reading();
+  };
+  loop.pass(8);
+  BOOST_TEST(protocol->data == "0123456789" + eighty.substr(0, 30));
+  transport->resume_reading();
+  loop.pass(8);
+  BOOST_TEST(protocol->data == "0123456789" + eighty);
+}
+
+BOOST_FIXTURE_TEST_CASE(it_is_for_the_next_protocol_if_there_is_another, TooMuch) {
+  const auto collector = std::make_shared<Collector>();
+  protocol->on_get = [&] {
+    if (protocol->sizes.size() == 1) transport->set_protocol(collector);
+  };
+  loop.pass(8);
+  BOOST_TEST(protocol->data == "0123456789" + eighty.substr(0, 30));
+  BOOST_TEST(collector->data == eighty.substr(30));
+}
+
+BOOST_FIXTURE_TEST_CASE(it_is_not_lost_when_get_buffer_ends_the_loop, TooMuch) {
+  protocol->on_get = [&] {
+    if (protocol->sizes.size() != 1) return;
+    protocol->on_get = nullptr;
+    throw SystemExit(1);
+  };
+  BOOST_CHECK_THROW(loop.pass(8), SystemExit);
+  loop.pass(8);
+  BOOST_TEST(protocol->data == "0123456789" + eighty);
+}
+
+BOOST_FIXTURE_TEST_CASE(the_end_comes_after_it, TooMuch) {
+  protocol->on_get = [this] {
+    if (protocol->sizes.size() == 2) peer.close();
+  };
+  loop.pass(8);
+  BOOST_TEST(protocol->data == "0123456789" + eighty);
+  BOOST_TEST(protocol->log == "updated updated updated updated eof lost None");
+}
+
+BOOST_FIXTURE_TEST_CASE(a_socket_is_not_released_while_there_is_some, TooMuch) {
+  protocol->on_get = [this] {
+    if (protocol->sizes.size() == 1) transport->pause_reading();
+  };
+  loop.pass(8);
+  BOOST_TEST(thrown_by([&] { transport->release_socket(); }) ==
+             "RuntimeError('unable to release the socket; 50 bytes are received that get_buffer() "
+             "had no room for')");
+  transport->resume_reading();
+  loop.pass(8);
+  BOOST_TEST(protocol->data == "0123456789" + eighty);
+  BOOST_TEST(transport->release_socket().fileno() >= 0);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_larger_buffer_gets_all_there_is_at_once, Connection) {
+  const std::string much(50'000, 'm');
+  protocol->on_updated = [&] {
+    protocol->on_updated = nullptr;
+    protocol->room = 100'000;
+    peer.send(much);
+  };
+  peer.send("0123456789");
+  loop.pass(8);
+  BOOST_TEST(protocol->sizes == std::vector<std::size_t>({10, much.size()}),
+             boost::test_tools::per_element());
+  BOOST_TEST(protocol->data == "0123456789" + much);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -3,6 +3,7 @@
 // Queue: putting, getting and waiting (surface A20, rules 95-97).
 #include <asyncio/queues.hpp>
 
+#include <memory>
 #include <optional>
 
 #include <boost/test/unit_test.hpp>
@@ -49,6 +50,40 @@ BOOST_AUTO_TEST_CASE(first_in_first_out) {
   const Queue<int> queue;
   for (const int i : {1, 3, 2}) queue.put_nowait(i);
   check(drained(queue), {1, 3, 2});
+}
+
+/// Can only be moved, and not assigned.
+struct Job {
+  explicit Job(int number) : number(number), owned(std::make_shared<int>(number)) {}
+  Job(Job&&) = default;
+
+  const int number;
+  std::shared_ptr<int> owned;
+};
+
+BOOST_AUTO_TEST_CASE(first_in_first_out_however_many_come_and_go) {
+  const Queue<Job> queue;
+  int put = 0, got = 0;
+  for (const int most : {1, 3, 4, 5, 70, 200, 2}) {
+    while (put - got != most) {  // two come for each that goes
+      queue.put_nowait(Job(put++));
+      if (put - got == most) break;
+      queue.put_nowait(Job(put++));
+      BOOST_REQUIRE(queue.get_nowait().number == got++);
+    }
+    BOOST_TEST(queue.qsize() == static_cast<std::size_t>(most));
+    while (!queue.empty()) BOOST_REQUIRE(queue.get_nowait().number == got++);
+    BOOST_TEST(got == put);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(an_item_that_was_taken_is_not_kept) {
+  const Queue<std::shared_ptr<int>> queue;
+  const auto item = std::make_shared<int>(1);
+  queue.put_nowait(item);
+  queue.put_nowait(nullptr);
+  queue.get_nowait();
+  BOOST_TEST(item.use_count() == 1);
 }
 
 BOOST_AUTO_TEST_CASE(nowait_refuses) {

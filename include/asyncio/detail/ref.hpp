@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// Ref<T>: an intrusive, non-atomic reference. T offers add_ref() and release() noexcept.
+// Ref<T>: an intrusive, non-atomic reference. T offers add_ref() and release() noexcept. Without
+// std::exchange, which the compiler would make anew for each T in every file that includes asyncio.
 #pragma once
 
 #include <cstddef>
