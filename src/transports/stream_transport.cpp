@@ -74,16 +74,28 @@ void StreamTransport::set_protocol(std::shared_ptr<BaseProtocol> protocol) {
 
 // The protocol may be replaced by its own call, which it outlives.
 
+inline void StreamTransport::data_came(Protocol& protocol, BytesView data) {
+  read_came();
+  large_ = data.size() >= large_data;
+  if (const auto thrown = caught([&] { protocol.data_received(data); }))
+    return fatal_error(thrown, "Fatal error: protocol.data_received() call failed.");
+  read_again();
+}
+
 void StreamTransport::read() {
   prefetch(protocol_.get());
   if (left_) {
     fetch_left();
     if (!early_read_pays()) return wait_readable();
   }
-  if (buffered_)
-    read_into(static_cast<BufferedProtocol&>(*protocol_));
-  else if (auto& protocol = static_cast<Protocol&>(*protocol_); unplaced_ || !leave_data(protocol))
+  if (buffered_) return read_into(static_cast<BufferedProtocol&>(*protocol_));
+  auto& protocol = static_cast<Protocol&>(*protocol_);
+  if (unplaced_) [[unlikely]] {
+    const Box<Bytes> unplaced = std::move(unplaced_);
+    data_came(protocol, *unplaced);
+  } else if (!leave_data(protocol)) {
     read_for(protocol);
+  }
 }
 
 /// Who waits for much data is told of it now, and receives it when it takes it, into memory of its
@@ -100,6 +112,11 @@ void StreamTransport::fetch_left() {
   if (std::exchange(left_, false)) static_cast<Protocol&>(*protocol_).fetch_data();
 }
 
+inline std::size_t StreamTransport::receive(std::span<char> memory,
+                                            boost::system::error_code& error) noexcept {
+  return socket_->receive(asio::buffer(memory.data(), memory.size()), 0, error);
+}
+
 std::size_t StreamTransport::available() noexcept {
   boost::system::error_code error;
   const std::size_t size = socket_->available(error);
@@ -114,27 +131,12 @@ std::size_t StreamTransport::fetch(MutableBytes memory) noexcept {
   return size;
 }
 
-std::size_t StreamTransport::receive(std::span<char> memory,
-                                     boost::system::error_code& error) noexcept {
-  return socket_->receive(asio::buffer(memory.data(), memory.size()), 0, error);
-}
-
 void StreamTransport::read_for(Protocol& protocol) {
-  const Box<Bytes> unplaced = std::move(unplaced_);
-  BytesView data;
-  if (unplaced) {
-    data = *unplaced;
-  } else {
-    const std::span<char> memory = loop_->read_buffer();
-    boost::system::error_code error;
-    data = BytesView(memory.data(), receive(memory, error));
-    if (error) return read_failed(error);
-  }
-  read_came();
-  large_ = data.size() >= large_data;
-  if (const auto thrown = caught([&] { protocol.data_received(data); }))
-    return fatal_error(thrown, "Fatal error: protocol.data_received() call failed.");
-  read_again();
+  const std::span<char> memory = loop_->read_buffer();
+  boost::system::error_code error;
+  const std::size_t size = receive(memory, error);
+  if (error) return read_failed(error);
+  data_came(protocol, BytesView(memory.data(), size));
 }
 
 /// Bytes that were received before the protocol was asked for a buffer. What does not get into it

@@ -86,6 +86,7 @@ class StreamTransport final : public LowerTransport,
   std::size_t available() noexcept override;
   std::size_t fetch(MutableBytes memory) noexcept override;
   void read_for(Protocol& protocol);
+  void data_came(Protocol& protocol, BytesView data);
   class Early;
   void read_into(BufferedProtocol& protocol);
   std::size_t receive(std::span<char> memory, boost::system::error_code& error) noexcept;
