@@ -34,12 +34,12 @@ INSTRUCTIONS = {
     "echo_streams": 4749,
     "call_soon": 134,
     "call_later_cancel": 304,
-    "task": 859,
-    "await": 196,
-    "yield": 173,
-    "sleep": 1023,
+    "task": 709,
+    "await": 167,
+    "yield": 142,
+    "sleep": 1003,
     "queue": 586,
-    "cancel": 44555,
+    "cancel": 21895,
 }
 ALLOWANCE = 1.5
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSL-1.0
 """CPU per request of each server as a multiple of the base's, one panel for each configuration: an
-SVG with a dot at the median and a line from the lowest to the highest."""
+SVG with a dot at the median and a line from quartile to quartile."""
 import math
 from xml.sax.saxutils import escape
 

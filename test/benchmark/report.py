@@ -10,11 +10,11 @@ import plan
 
 
 class Spread:
-    """The median of some numbers, and how far apart they are."""
+    """The median of some numbers, and between what the middle half of them is."""
 
     def __init__(self, values):
-        self.median = statistics.median(values)
-        self.low, self.high = min(values), max(values)
+        several = values if len(values) > 1 else 2 * values
+        self.low, self.median, self.high = statistics.quantiles(several, method="inclusive")
 
     def __str__(self):
         return f"{self.median:.2f} ({self.low:.2f}–{self.high:.2f})"
@@ -85,7 +85,7 @@ def _preamble(run, load):
         f"{datetime.date.today()}, {_processor()}, Linux {platform.release()}, compiled by "
         f"{_version(machine.compiler())}; {pins}. {run.rounds} rounds, {run.seconds:g} s of load "
         f"for each server in each. Load average before: {load:.1f}.",
-        "Ratios are to the first row, round by round: median (lowest–highest).",
+        "Ratios are to the first row, round by round: median (quartiles).",
     ]
     if run.operations:
         lines.append("**A quick run: it shows that everything works, and nothing else.**")

@@ -26,9 +26,9 @@ def arguments():
     names = [*(configuration.name for configuration in plan.CONFIGURATIONS), *plan.WORKLOADS,
              "threads", plan.COMPILE]
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="how often all are measured (5)")
-    parser.add_argument("--seconds", type=float, default=1.0,
-                        help="of load for each server and configuration in each round (1)")
+    parser.add_argument("--rounds", type=int, default=15, help="how often all are measured (15)")
+    parser.add_argument("--seconds", type=float, default=0.2,
+                        help="of load for each server and configuration in each round (0.2)")
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME",
                         help="configurations and workloads, of " + ", ".join(names))
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "build" / "benchmark",
