@@ -114,12 +114,34 @@ Context Context::copy() const {
 
 std::size_t Context::size() const noexcept { return state_->map ? state_->map->size() : 0; }
 
+namespace detail {
+
+static ContextState* context_of_step() noexcept {
+  const Ref<ContextState>* const slot = thread_state.context;
+  return slot ? slot->get() : nullptr;
+}
+
+void check_not_entered(const ContextState& context) {
+  if (context.entered || &context == context_of_step())
+    throw RuntimeError("cannot enter context: <Context object at " + address_of(&context) +
+                       "> is already entered");
+}
+
+ContextState* enter(ContextState& context) {
+  check_not_entered(context);
+  context.entered = true;
+  ContextState* const step = context_of_step();
+  return step && !std::exchange(step->entered, true) ? step : nullptr;
+}
+
+}  // namespace detail
+
 Context::Entered::Entered(detail::Ref<detail::ContextState> state)
-    : state_(std::move(state)), scope_(state_) {
-  if (state_->entered)
-    throw RuntimeError("cannot enter context: <Context object at " +
-                       detail::address_of(state_.get()) + "> is already entered");
-  state_->entered = true;
+    : step_(detail::enter(*state)), state_(std::move(state)), scope_(state_) {}
+
+Context::Entered::~Entered() {
+  state_->entered = false;
+  if (step_) step_->entered = false;
 }
 
 Context copy_context() {

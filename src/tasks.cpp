@@ -85,10 +85,19 @@ inline void TaskBase::resume() {
 
 void TaskBase::start(bool eager) {
   Scheduler& loop = scheduler();
+  const bool at_once = eager && thread_state.running == &loop;
+  if (at_once && context_) {
+    try {
+      check_not_entered(*context_);
+    } catch (...) {
+      destroy_frame();
+      throw;
+    }
+  }
   future().add_ref();  // the loop keeps it until it is done
   link_before(loop.tasks);
   if (!daemon_) ++loop.live_tasks;
-  if (eager && thread_state.running == &loop) {
+  if (at_once) {
     resume();
   } else {
     future().add_ref();

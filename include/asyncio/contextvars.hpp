@@ -39,7 +39,7 @@ class ContextState : public Pooled {
   void assign(std::uint64_t variable, std::shared_ptr<const void> value);
 
   std::shared_ptr<const ContextMap> map;  // null: empty
-  bool entered = false;                   // Context::run is under way
+  bool entered = false;                   // by Context::run, or around one of another context
 
  private:
   void destroy() noexcept;
@@ -60,6 +60,12 @@ inline Ref<ContextState> capture_context() {
     return {};
   return {adopt_ref, new_copy_of(**slot)};
 }
+
+/// RuntimeError if the context is entered, by Context::run or by the step that runs.
+void check_not_entered(const ContextState& context);
+/// Enters it, checked. A step says nowhere that it has entered its context, which can be seen as
+/// long as that is the current one: it is said now. Returns that context, null if it was said before.
+ContextState* enter(ContextState& context);
 
 /// Makes `slot` the current context for a scope.
 class ContextScope {
@@ -184,7 +190,7 @@ class Context {
   /// How many variables have a value.
   std::size_t size() const noexcept;
   /// Calls f(args...) with this context as the current one; what it sets stays in this context.
-  /// RuntimeError if the context is entered already.
+  /// RuntimeError if the context is entered already, as that of the running task or callback is.
   template <class F, class... Args>
   decltype(auto) run(F&& f, Args&&... args) const {
     const Entered entered(state_);
@@ -198,9 +204,10 @@ class Context {
   class Entered {
    public:
     explicit Entered(detail::Ref<detail::ContextState> state);
-    ~Entered() { state_->entered = false; }
+    ~Entered();
 
    private:
+    detail::ContextState* const step_;  // in which it is, if nobody said so before
     detail::Ref<detail::ContextState> state_;
     detail::ContextScope scope_;
   };

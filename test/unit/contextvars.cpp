@@ -11,6 +11,8 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <asyncio/event_loop.hpp>
+
 #include "core_helpers.hpp"
 
 namespace {
@@ -137,6 +139,33 @@ BOOST_AUTO_TEST_CASE(cv3_a_context_cannot_be_entered_twice) {
     context.copy().run([&] { BOOST_TEST(variable.get() == 1); });
   });
   context.run([] {});
+}
+
+BOOST_AUTO_TEST_CASE(cv3_the_context_of_the_callback_that_runs_is_entered) {
+  EventLoop loop;
+  const Context context;
+  const auto refused = [&] {
+    BOOST_CHECK_EXCEPTION(
+        context.run([] {}), RuntimeError,
+        says_about("cannot enter context: <Context object at 0x", "> is already entered"));
+  };
+  int calls = 0;
+  loop.call_soon({.context = &context}, [&] {
+    refused();
+    Context().run([&] {
+      refused();
+      Context().run(refused);
+      refused();
+    });
+    refused();
+    ++calls;
+  });
+  loop.call_soon([&] {
+    context.run([&] { ++calls; });
+    loop.stop();
+  });
+  loop.run_forever();
+  BOOST_TEST(calls == 2);
 }
 
 BOOST_AUTO_TEST_CASE(cv3_an_exception_leaves_the_context) {

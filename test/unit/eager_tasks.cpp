@@ -85,6 +85,29 @@ BOOST_AUTO_TEST_CASE(rule_51_an_eager_task_may_fail_or_end_cancelled_at_once) {
   BOOST_TEST(reports.size() == 1u);  // nobody ever had the task that exited
 }
 
+BOOST_AUTO_TEST_CASE(rule_51_an_eager_task_cannot_enter_the_context_of_the_one_that_makes_it) {
+  VirtualLoop loop;
+  const Context context;
+  int steps = 0;
+  const auto child = [&]() -> Coroutine<> {
+    ++steps;
+    co_return;
+  };
+  const auto parent = [&]() -> Coroutine<> {
+    BOOST_CHECK_THROW(create_task(child(), {.context = &context, .eager_start = true}),
+                      RuntimeError);
+    BOOST_TEST(all_tasks().size() == 2u);
+    const Context copy = context.copy();
+    co_await create_task(child(), {.context = &copy, .eager_start = true});
+    co_await create_task(child(), {.context = &context});
+  };
+  const auto body = [&]() -> Coroutine<> {
+    co_await create_task(parent(), {.context = &context});
+  };
+  loop.run(body);
+  BOOST_TEST(steps == 2);
+}
+
 BOOST_AUTO_TEST_CASE(rule_51_a_loop_that_does_not_run_starts_nothing) {
   VirtualLoop loop;
   const Task<int> task = loop.create_task(value(5), {.eager_start = true});
