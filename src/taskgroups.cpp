@@ -30,10 +30,8 @@ TaskGroupState::~TaskGroupState() = default;
 
 bool TaskGroupState::children_left() const noexcept { return !children_.empty(); }
 
-Scheduler& TaskGroupState::check_accepting() const {
-  if (exiting_ && children_.empty()) throw RuntimeError("TaskGroup " + repr() + " is finished");
-  if (aborting_) throw RuntimeError("TaskGroup " + repr() + " is shutting down");
-  return loop_;
+void TaskGroupState::refuse() const {
+  throw RuntimeError("TaskGroup " + repr() + (finished() ? " is finished" : " is shutting down"));
 }
 
 void TaskGroupState::add(const AnyTask& task) {
@@ -43,8 +41,9 @@ void TaskGroupState::add(const AnyTask& task) {
   }
   children_.push_back(task);
   task.state()->add_callback(*new Child(Ref<TaskGroupState>(this), task), false);
-  // An eager task may have cancelled the group before it became a child.
-  if (aborting_) task.cancel();
+  // An eager task may have cancelled the group before it became a child. One that has failed in it
+  // cancels only those that are children by then.
+  if (cancelled_) task.cancel();
 }
 
 void TaskGroupState::child_done(const AnyTask& task) {
@@ -80,7 +79,8 @@ void TaskGroupState::abort() {
 
 void TaskGroupState::cancel() {
   if (aborting_) return;
-  if (exiting_ && children_.empty()) return;
+  if (finished()) return;
+  cancelled_ = true;
   abort();
   if (!parent_cancel_requested_ && !parent_.done()) {
     parent_cancel_requested_ = true;

@@ -43,20 +43,24 @@ class TaskGroupState : public Pooled {
   /// The group ended without an error, but its body gave no value: cancel() came first.
   [[noreturn]] void throw_no_value() const;
 
-  /// Throws RuntimeError if the group takes no more children.
-  Scheduler& check_accepting() const;
+  /// Where a new child is to run; null if the group takes no more of them.
+  Scheduler* accepting() const noexcept { return aborting_ || finished() ? nullptr : &loop_; }
+  /// RuntimeError that says so.
+  [[noreturn]] void refuse() const;
   void add(const AnyTask& task);
   void cancel();
   std::string repr() const;
 
  private:
   class Child;
+  bool finished() const noexcept { return exiting_ && children_.empty(); }
   void child_done(const AnyTask& task);
   void abort();
 
   std::uint32_t references_ = 1;
   bool exiting_ = false;
   bool aborting_ = false;
+  bool cancelled_ = false;                // by cancel()
   bool parent_cancel_requested_ = false;  // by ourselves
   Scheduler& loop_;
   const AnyTask parent_;
@@ -82,8 +86,12 @@ class TaskGroup {
   /// RuntimeError, and the coroutine is closed, when the group is finished or shutting down.
   template <class T>
   Task<T> create_task(Coroutine<T> coroutine, TaskOptions options = {}) {
-    detail::Scheduler& loop = state_->check_accepting();
-    Task<T> task = detail::create_task(loop, std::move(coroutine), options);
+    detail::Scheduler* const loop = state_->accepting();
+    if (!loop) {
+      coroutine.close();
+      state_->refuse();
+    }
+    Task<T> task = detail::create_task(*loop, std::move(coroutine), options);
     state_->add(task);
     return task;
   }

@@ -492,15 +492,26 @@ Task<T> create_task(Scheduler& scheduler, Coroutine<T>&& coroutine,
   return make_task(scheduler, std::move(coroutine), options);
 }
 
+/// The same; a coroutine that the loop refuses is closed, and nobody is warned of it.
+template <class T>
+Task<T> create_task_or_close(Scheduler& scheduler, Coroutine<T>&& coroutine) {
+  try {
+    return detail::create_task(scheduler, std::move(coroutine));
+  } catch (const RuntimeError&) {
+    coroutine.close();
+    throw;
+  }
+}
+
 /// Coroutines and other awaitables become tasks, futures stay what they are.
 template <class A>
 auto ensure_future(Scheduler& scheduler, A&& awaitable) {
   if constexpr (a_future<A>)
     return std::remove_cvref_t<A>(std::forward<A>(awaitable));
   else if constexpr (a_coroutine<A>)
-    return detail::create_task(scheduler, std::move(awaitable));
+    return create_task_or_close(scheduler, std::move(awaitable));
   else
-    return detail::create_task(scheduler, as_coroutine(std::forward<A>(awaitable)));
+    return create_task_or_close(scheduler, as_coroutine(std::forward<A>(awaitable)));
 }
 
 }  // namespace detail

@@ -13,6 +13,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "captured_log.hpp"
 #include "task_helpers.hpp"
 
 using namespace task_tests;
@@ -82,6 +83,16 @@ BOOST_AUTO_TEST_CASE(fu15_ensure_future_takes_the_running_loop_else_the_current_
   BOOST_TEST((&of_the_running_one.get_loop() == &loop));
   BOOST_TEST(other.run_until_complete(of_the_current_one) == 5);
   BOOST_TEST(loop.run_until_complete(of_the_running_one) == 6);
+}
+
+BOOST_AUTO_TEST_CASE(fu15_ensure_future_closes_a_coroutine_that_the_loop_refuses) {
+  VirtualLoop loop;
+  loop.close();
+  set_event_loop(&loop);
+  const CapturedLog log;
+  BOOST_CHECK_EXCEPTION((void)ensure_future(value(5)), RuntimeError, says("Event loop is closed"));
+  BOOST_TEST(log.messages().empty());
+  set_event_loop(nullptr);
 }
 
 BOOST_AUTO_TEST_CASE(ta2_an_awaitable_that_is_no_coroutine_becomes_a_task_that_awaits_it) {

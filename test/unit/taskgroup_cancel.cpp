@@ -210,6 +210,22 @@ BOOST_AUTO_TEST_CASE(an_eager_child_that_cancels_the_group_is_cancelled_too) {
   BOOST_TEST((loop.time() == 0));
 }
 
+BOOST_AUTO_TEST_CASE(an_eager_child_in_whose_first_step_another_fails_goes_on) {
+  Loop loop;
+  loop.set_task_factory(eager_task_factory);
+  loop.run([&]() -> Coroutine<> {
+    const Ending end = co_await group_of([](TaskGroup& group) -> Coroutine<> {
+      (void)group.create_task([group]() mutable -> Coroutine<> {
+        (void)group.create_task(fails("x"));
+        co_await asyncio::sleep(5);
+      });
+      co_return;
+    });
+    BOOST_TEST(members(end.error) == "[ValueError('x')]");
+  });
+  BOOST_TEST((loop.time() == 5));
+}
+
 BOOST_AUTO_TEST_CASE(nothing_is_left_behind_wherever_it_is_cancelled) {
   cancel_everywhere([](Loop&) -> Coroutine<> {
     const Counted local;

@@ -12,6 +12,7 @@
 
 #include <asyncio/contextvars.hpp>
 
+#include "captured_log.hpp"
 #include "taskgroup_helpers.hpp"
 
 using namespace on_virtual_time;
@@ -325,11 +326,13 @@ BOOST_AUTO_TEST_CASE(rule_81_a_group_that_is_finished_takes_no_children) {
       BOOST_TEST(to_string(group) == "<TaskGroup tasks=1 entered>");
       co_return;
     });
+    const unit_tests::CapturedLog log;
     Coroutine<> late = [](Counted) -> Coroutine<> { co_return; }(Counted());
     BOOST_TEST(Counted::alive == 1);
     BOOST_TEST(thrown_by([&] { (void)kept->create_task(std::move(late)); }) ==
                "RuntimeError('TaskGroup <TaskGroup entered> is finished')");
     BOOST_TEST(Counted::alive == 0, "the coroutine is closed");
+    BOOST_TEST(log.messages().empty(), "and nobody is warned that it was never awaited");
     kept->cancel();  // harmless
     kept.reset();
   });
