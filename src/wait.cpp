@@ -47,10 +47,13 @@ void check_same_loop(const Scheduler& loop, const FutureBase& future) {
 
 Gathering::Gathering(FutureBase& self, std::vector<Ref<FutureBase>> children,
                      bool return_exceptions)
-    : Watcher(self), children_(std::move(children)), return_exceptions_(return_exceptions) {}
+    : Watcher(self), children_(std::move(children)), return_exceptions_(return_exceptions) {
+  retrieves_ = true;
+}
 
 Gathering::Gathering(FutureBase& self, std::size_t count, bool return_exceptions)
     : Watcher(self), return_exceptions_(return_exceptions) {
+  retrieves_ = true;
   children_.reserve(count);
   expect(count);
 }
@@ -80,6 +83,7 @@ void Gathering::wait_for(FutureBase& child) {
 
 // Those that were done already are seen to now, without a pass.
 void Gathering::seal() {
+  sealed_ = true;
   if (waiting_ == 0) return collect();
   for (FutureBase* child : std::exchange(done_before_, {})) Gathering::child_done(*child);
 }
@@ -112,7 +116,9 @@ void Gathering::child_done(FutureBase& child) {
                                   : std::make_exception_ptr(CancelledError()));
     return;
   }
-  collect();
+  if (!orphaned()) return collect();
+  for (const Ref<FutureBase>& each : children_) each->mark_retrieved();
+  self_.set_cancelled(nullptr);  // without a result, which stays with the children
 }
 
 bool Gathering::cancel_children(const std::string* message) {
@@ -250,6 +256,8 @@ void Shield::child_done(FutureBase& inner) {
     self_.cancel(nullptr);
   } else if (inner.failed()) {
     self_.set_exception(inner.exception());
+  } else if (orphaned()) {
+    self_.set_cancelled(nullptr);  // without the result, which stays with the inner one
   } else {
     copy_result(inner);
   }

@@ -7,7 +7,7 @@ namespace asyncio::inline v1::detail {
 class Watcher::Remnant final : public ReadyNode, public Pooled {
  public:
   explicit Remnant(const Watcher& watcher) noexcept
-      : retrieves_(watcher.self_.done()),
+      : retrieves_(watcher.retrieves_ || watcher.self_.done()),
         turns_(watcher.calls_itself_ && !watcher.self_.done() ? 2 : 1) {}
   void run() override {
     if (--turns_ != 0) return child_->scheduler().push(*this);
@@ -18,7 +18,7 @@ class Watcher::Remnant final : public ReadyNode, public Pooled {
   void completed_by(FutureBase& child) noexcept override { child_ = Ref<FutureBase>(&child); }
 
  private:
-  const bool retrieves_;  // the watcher was done: nobody else asks for the child's exception
+  const bool retrieves_;  // nobody else asks for the child's exception
   int turns_;
   Ref<FutureBase> child_;
 };
@@ -66,12 +66,11 @@ void Watcher::unwatch() noexcept {
 
 bool Watcher::stays(const ReadyNode* own) noexcept {
   if (self_.done() || self_.scheduler().closing()) return false;
-  bool wanted = false;
+  orphaned_ = true;
   self_.remove_callbacks([&](ReadyNode& node) {
-    wanted |= &node != own;  // a remnant, too: it waits for its turn
+    orphaned_ &= &node == own;  // a remnant is one, too: it waits for its turn
     return false;
   });
-  if (!wanted) return false;
   self_.add_ref();
   link_before(self_.scheduler().watchers);
   return kept_ = true;

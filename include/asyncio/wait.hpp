@@ -142,6 +142,7 @@ class Gathering : protected Watcher {
   void add(Ref<FutureBase> child);
   void seal();
   bool cancel_children(const std::string* message);
+  bool stays() noexcept { return sealed_ && Watcher::stays(); }
   /// All children are done, without failure or with failures wanted: set the result.
   virtual void collect() = 0;
   std::exception_ptr exception_of(FutureBase& child) const;
@@ -157,6 +158,7 @@ class Gathering : protected Watcher {
   std::size_t waiting_ = 0;  // children that are not done, each counted once
   const bool return_exceptions_;
   bool cancel_requested_ = false;
+  bool sealed_ = false;
 };
 
 /// ValueError if the future belongs to another loop.
@@ -250,23 +252,31 @@ Ref<FutureBase> gather_child(Scheduler& loop, A&& awaitable) {
   return std::move(future).state();
 }
 
-inline Scheduler* loop_of() noexcept { return nullptr; }
-/// The loop of the first future among the arguments; null if there is none.
+inline Scheduler& loop_of() { return default_scheduler(); }
+/// The loop of the first argument; that of this thread if it is no future.
 template <class A, class... More>
-Scheduler* loop_of(const A& first, const More&... more) noexcept {
+Scheduler& loop_of(const A& first, const More&...) {
   if constexpr (a_future<A>)
-    return &first.state()->scheduler();
+    return first.state()->scheduler();
   else
-    return loop_of(more...);
+    return default_scheduler();
+}
+
+template <class Range>
+Scheduler& loop_of_range(Range& awaitables) {
+  if constexpr (a_future<std::ranges::range_value_t<Range>>) {
+    if (std::ranges::begin(awaitables) != std::ranges::end(awaitables))
+      return loop_of(*std::ranges::begin(awaitables));
+  }
+  return default_scheduler();
 }
 
 template <bool Exceptions, class... A>
 auto gather_all(A&&... awaitables) {
   using State = GatherTuple<Exceptions, await_result<A>...>;
-  Scheduler* loop = loop_of(awaitables...);
-  if (!loop) loop = &default_scheduler();
-  const Ref<State> state(adopt_ref, new State(*loop));
-  (state->add(gather_child(*loop, std::forward<A>(awaitables))), ...);
+  Scheduler& loop = loop_of(awaitables...);
+  const Ref<State> state(adopt_ref, new State(loop));
+  (state->add(gather_child(loop, std::forward<A>(awaitables))), ...);
   state->seal();
   return Future<typename State::Results>(Ref<FutureBase>(state));
 }
@@ -275,22 +285,17 @@ template <bool Exceptions, class Range>
 auto gather_range(Range&& awaitables) {
   using A = std::ranges::range_value_t<Range>;
   using State = GatherVector<Exceptions, await_result<A>>;
-  Scheduler* loop = nullptr;
-  if constexpr (a_future<A>) {
-    if (std::ranges::begin(awaitables) != std::ranges::end(awaitables))
-      loop = &(*std::ranges::begin(awaitables)).state()->scheduler();
-  }
-  if (!loop) loop = &default_scheduler();
+  Scheduler& loop = loop_of_range(awaitables);
   std::vector<Ref<FutureBase>> children;
   if constexpr (std::ranges::sized_range<Range>) children.reserve(std::ranges::size(awaitables));
   for (auto&& awaitable : awaitables) {
     if constexpr (std::is_lvalue_reference_v<Range> && a_future<A>)
-      children.push_back(gather_child(*loop, awaitable));
+      children.push_back(gather_child(loop, awaitable));
     else
-      children.push_back(gather_child(*loop, std::move(awaitable)));
+      children.push_back(gather_child(loop, std::move(awaitable)));
   }
   return Future<std::vector<typename State::Entry>>(
-      Ref<FutureBase>(adopt_ref, new State(*loop, std::move(children), a_future<A>)));
+      Ref<FutureBase>(adopt_ref, new State(loop, std::move(children), a_future<A>)));
 }
 
 /// gather(return_exceptions, tasks) for tasks of different types: only waits.
@@ -516,12 +521,11 @@ class ShieldState final : public FutureState<T>, private Shield {
 template <Awaitable A>
 auto shield(A&& awaitable) {
   using T = await_result<A>;
-  detail::Scheduler* loop = detail::loop_of(awaitable);
-  if (!loop) loop = &detail::default_scheduler();
-  auto inner = detail::ensure_future(*loop, std::forward<A>(awaitable));
+  detail::Scheduler& loop = detail::loop_of(awaitable);
+  auto inner = detail::ensure_future(loop, std::forward<A>(awaitable));
   if (inner.done()) return Future<T>(inner.state());
   return Future<T>(detail::Ref<detail::FutureBase>(
-      detail::adopt_ref, new detail::ShieldState<T>(*loop, inner.state())));
+      detail::adopt_ref, new detail::ShieldState<T>(loop, inner.state())));
 }
 
 }  // namespace asyncio::inline v1

@@ -221,6 +221,11 @@ BOOST_AUTO_TEST_CASE(rule_64_futures_of_two_loops_are_a_value_error) {
       "argument')";
   BOOST_TEST(thrown_by([&] { (void)gather(ours, theirs); }) == text);
   BOOST_TEST(thrown_by([&] { (void)gather(std::vector{ours, theirs}); }) == text);
+  loop.run([&]() -> Coroutine<> {
+    BOOST_TEST(thrown_by([&] { (void)gather(returns(1), theirs); }) == text);
+    co_return;
+  });
+  BOOST_TEST(all_tasks(other).empty());
 }
 
 BOOST_AUTO_TEST_CASE(rule_64_two_gatherings_may_share_their_children) {
@@ -512,6 +517,53 @@ BOOST_AUTO_TEST_CASE(dropped_without_an_await_the_children_go_on) {
   });
   BOOST_TEST(log == Lines({"a", "b", "a", "b"}), boost::test_tools::per_element());
   BOOST_TEST(all_tasks(loop).empty());
+}
+
+BOOST_AUTO_TEST_CASE(rule_66_dropped_without_an_await_one_failure_is_reported_as_its_own) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    (void)gather(fails("x"), fails("y"));
+    std::vector<Coroutine<int>> range;
+    range.push_back(fails("z"));
+    (void)gather(std::move(range));
+    co_await asyncio::sleep(1);
+  });
+  BOOST_TEST(loop.reports() ==
+                 Lines({"_GatheringFuture exception was never retrieved: ValueError('x')",
+                        "_GatheringFuture exception was never retrieved: ValueError('z')"}),
+             boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(rule_67_dropped_without_an_await_failures_are_results) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    (void)gather(return_exceptions, fails("x"), sleeps(1, 1), fails("y"));
+    co_await asyncio::sleep(2);
+  });
+  BOOST_TEST(loop.reports() == Lines());
+}
+
+BOOST_AUTO_TEST_CASE(refused_the_children_that_it_has_made_report_nothing) {
+  Loop loop;
+  Loop other;
+  const auto theirs = other.create_future<int>();
+  loop.run([&]() -> Coroutine<> {
+    BOOST_CHECK_THROW((void)gather(fails("x"), theirs), ValueError);
+    co_await asyncio::sleep(1);
+  });
+  BOOST_TEST(loop.reports() == Lines());
+}
+
+BOOST_AUTO_TEST_CASE(dropped_without_an_await_it_leaves_the_results_to_the_children) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    auto child = create_task(owns(7));
+    (void)gather(child, asyncio::sleep(0));
+    co_await asyncio::sleep(1);
+    const std::unique_ptr<int> value = co_await std::move(child);
+    BOOST_TEST_REQUIRE(value);
+    BOOST_TEST(*value == 7);
+  });
 }
 
 BOOST_AUTO_TEST_CASE(dropped_with_a_done_callback_it_calls_it) {

@@ -162,6 +162,16 @@ BOOST_AUTO_TEST_CASE(dropped_without_an_await_the_inner_one_goes_on) {
   BOOST_TEST(all_tasks(loop).empty());
 }
 
+BOOST_AUTO_TEST_CASE(dropped_without_an_await_it_reports_the_failure_as_its_own) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    (void)shield(fails("x"));
+    co_await asyncio::sleep(1);
+  });
+  BOOST_TEST(loop.reports() == Lines({"Future exception was never retrieved: ValueError('x')"}),
+             boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(dropped_with_a_done_callback_it_calls_it) {
   Loop loop;
   std::optional<int> result;

@@ -12,8 +12,8 @@ namespace asyncio::inline v1::detail {
 
 /// A future that watches others. It refers to them, they do not keep it alive: when its last handle
 /// is dropped, it goes, and leaves in the place of each callback one that does nothing. Python's
-/// stays for the callbacks' sake; the passes are the same. Only if there is a done-callback on it,
-/// it stays until it is done, at most until the loop is closed.
+/// stays for the callbacks' sake; the passes are the same. If it has a say in what becomes of an
+/// exception, it stays here, too, until it is done, at most until the loop is closed.
 class Watcher : private Links {
  public:
   /// The loop is being closed.
@@ -39,12 +39,17 @@ class Watcher : private Links {
   void watch(FutureBase& child);
   /// Takes the callbacks back.
   void unwatch() noexcept;
-  /// The last handle is dropped: does it stay? `own` is a callback that it has put on itself.
+  /// The last handle is dropped: it stays, unless it is done. `own` is a callback that it has put
+  /// on itself.
   bool stays(const ReadyNode* own = nullptr) noexcept;
+  /// It stays, and nobody will ask for a result.
+  bool orphaned() const noexcept { return orphaned_; }
 
   FutureBase& self_;
   /// There is a callback of its own on it, which comes in the pass after a child's.
   bool calls_itself_ = false;
+  /// The exceptions of the watched are its own, also when it is no more.
+  bool retrieves_ = false;
 
  private:
   class Node final : public ReadyNode {
@@ -65,7 +70,8 @@ class Watcher : private Links {
 
   Node* nodes_ = nullptr;  // an array
   std::size_t count_ = 0;
-  bool kept_ = false;  // by itself
+  bool kept_ = false;      // by itself
+  bool orphaned_ = false;  // there is no done-callback on it
 };
 
 }  // namespace asyncio::inline v1::detail
