@@ -155,7 +155,8 @@ class WriteTransport : public SendingTransport {
   ///
   /// Only for stream sockets, and not over TLS: NotImplementedError. RuntimeError "Transport is
   /// closing", or "unable to release the socket; ..." while a file or bytes are to be sent (drain()
-  /// waits for it if {.high = 0} is the buffer's limit), or some are for the next get_buffer().
+  /// waits for it if {.high = 0} is the buffer's limit), or some are for the next get_buffer(); the
+  /// same in get_buffer().
   virtual Socket release_socket();
 
  private:

@@ -115,6 +115,8 @@ class SocketTransport : protected SocketNames,
     return early_credit_ != 0 || ++not_tried_ % retry_early_read == 0;
   }
   void wait_readable();
+  /// What is planned is not read, until the program pauses and resumes reading once more.
+  void stop_reading() noexcept { read_due_ = false; }
 
   /// The connection ends here, its socket goes on elsewhere. Not closing, and nothing is to be sent.
   Socket give_up_socket();
@@ -283,11 +285,13 @@ void SocketTransport<Kind>::run() {
   queued_ = false;
   if (!loop_) return;
   const ContextScope scope(context_);
+  bool reads = std::exchange(read_due_, false);
   try {
-    if (std::exchange(read_due_, false)) read_ready();
+    if (reads) read_ready();
+    reads = false;
     if (std::exchange(write_due_, false) && !lost_) write_ready();
   } catch (...) {  // the program is told to exit; should it go on, nothing may be lost
-    read_again();
+    if (reads) read_again();
     writable();
     throw;
   }

@@ -145,14 +145,18 @@ class StreamTransport::Early {
  public:
   explicit Early(StreamTransport& transport) noexcept
       : transport_(transport), more_(transport.unplaced_) {
+    transport.asks_for_buffer_ = true;
     if (transport.unplaced_) bytes_ = *transport.unplaced_;
   }
   Early(const Early&) = delete;
   Early& operator=(const Early&) = delete;
   ~Early() {
+    transport_.asks_for_buffer_ = false;
     if (bytes_.empty() && !transport_.unplaced_) [[likely]]
       return;
     transport_.unplaced_.reset(bytes_.empty() ? nullptr : new Bytes(bytes_));
+    // The kernel has nothing to tell about it.
+    if (transport_.unplaced_ && transport_.is_reading()) transport_.read_early();
   }
 
   bool empty() const noexcept { return bytes_.empty(); }
@@ -205,7 +209,8 @@ void StreamTransport::read_into(BufferedProtocol& protocol) {
   }
   if (error) return read_failed(error);
   read_came();
-  early_size_ = size < large_data ? std::min(buffer.size(), large_data) : 0;
+  const std::size_t room = std::min(buffer.size(), large_data);
+  early_size_ = size < room ? room : 0;
   if (const auto thrown = caught([&] { protocol.buffer_updated(size); }))
     return fatal_error(thrown, "Fatal error: protocol.buffer_updated() call failed.");
   read_again();
@@ -227,8 +232,11 @@ void StreamTransport::on_eof() {
   bool keep_open = false;
   if (const auto thrown = caught([&] { keep_open = protocol->eof_received(); }))
     return fatal_error(thrown, "Fatal error: protocol.eof_received() call failed.");
-  // Kept open, reading is over without being paused: only resume_reading() would ask again.
-  if (!keep_open) close();
+  // Kept open, reading is over without being paused, whatever eof_received() did.
+  if (keep_open)
+    stop_reading();
+  else
+    close();
 }
 
 // -- writing
@@ -330,6 +338,7 @@ Socket StreamTransport::release_socket() {
     throw RuntimeError("unable to release the socket; " + std::to_string(buffer_.size()) +
                        " bytes are not sent yet");
   }
+  if (asks_for_buffer_) throw RuntimeError("unable to release the socket in get_buffer()");
   if (unplaced_) {
     throw RuntimeError("unable to release the socket; " + std::to_string(unplaced_->size()) +
                        " bytes are received that get_buffer() had no room for");

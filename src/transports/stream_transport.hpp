@@ -108,8 +108,10 @@ class StreamTransport final : public LowerTransport,
   bool eof_ = false;    // write_eof was called
   bool left_ = false;   // the protocol knows of data that it has not fetched, or not long ago
   bool large_ = false;  // the last data was
-  /// How much of it is received before it has a place in a BufferedProtocol's buffer: no more than
-  /// there was room for the last time. 0: nothing.
+  bool asks_for_buffer_ = false;  // what is received may have no place yet
+  /// How much is received before it has a place in a BufferedProtocol's buffer: no more than there
+  /// was room for the last time. 0: nothing, for it was much, or it filled the buffer: who asks for
+  /// just so many bytes may ask for fewer the next time.
   std::uint16_t early_size_ = 0;
   Box<Bytes> unplaced_;  // it had no room for
   Ref<ServerState> server_;

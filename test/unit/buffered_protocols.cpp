@@ -25,7 +25,7 @@ namespace {
 /// Offers a hundred bytes, writes down what it is told, and does what the test says.
 class Receiver : public BufferedProtocol {
  public:
-  std::function<void()> on_get, on_updated, on_eof;
+  std::function<void()> on_get, on_updated, on_eof, on_resume;
   bool keeps_open = false;
   std::size_t room = 100;
   std::string log, data;
@@ -49,6 +49,7 @@ class Receiver : public BufferedProtocol {
     call(on_eof);
     return keeps_open;
   }
+  void resume_writing() override { call(on_resume); }
   void connection_lost(std::exception_ptr error) override {
     log += "lost " + repr(error);
     lost.set_result();
@@ -182,6 +183,43 @@ BOOST_FIXTURE_TEST_CASE(rule_132_eof_with_a_true_answer_keeps_it_open, Connectio
   BOOST_TEST(protocol->log == "eof lost None");
 }
 
+BOOST_FIXTURE_TEST_CASE(rule_132_eof_comes_once_also_if_it_resumes_reading, Connection) {
+  protocol->keeps_open = true;
+  protocol->on_eof = [this] {
+    transport->pause_reading();
+    transport->resume_reading();
+  };
+  peer.shutdown(SHUT_WR);
+  loop.pass(8);
+  BOOST_TEST(protocol->log == "eof ");
+  transport->pause_reading();
+  transport->resume_reading();
+  loop.pass();
+  BOOST_TEST(protocol->log == "eof eof ");
+}
+
+BOOST_FIXTURE_TEST_CASE(rule_132_eof_comes_once_also_if_resume_writing_ends_the_loop, Connection) {
+  protocol->keeps_open = true;
+  peer.shutdown(SHUT_WR);
+  loop.pass();
+  protocol->on_resume = [] { throw SystemExit(1); };
+  std::size_t size = 0;
+  while (transport->get_write_buffer_size() == 0) {
+    const std::string much(1'000'000, 'm');
+    transport->write(much);
+    size += much.size();
+  }
+  BOOST_CHECK_THROW(
+      while (size != 0) {
+        size -= peer.recv(size).size();
+        loop.pass();
+      },
+      SystemExit);
+  protocol->on_resume = nullptr;
+  loop.pass(8);
+  BOOST_TEST(protocol->log == "eof ");
+}
+
 BOOST_FIXTURE_TEST_CASE(a_reset_is_a_connection_lost_with_its_error_and_no_report, Connection) {
   transport->write("unread");
   peer.close();
@@ -256,6 +294,24 @@ BOOST_FIXTURE_TEST_CASE(it_is_not_lost_when_get_buffer_ends_the_loop, TooMuch) {
   BOOST_TEST(protocol->data == "0123456789" + eighty);
 }
 
+/// Nothing came early for so long that it is not tried again; the kernel has nothing more to tell.
+BOOST_FIXTURE_TEST_CASE(it_is_not_lost_when_all_of_it_was_early, Connection) {
+  for (int i = 0; i != 8; ++i) {
+    peer.send("x");
+    loop.pass(2);
+  }
+  transport->pause_reading();
+  peer.send("question");
+  transport->resume_reading();
+  protocol->on_get = [&] {
+    protocol->on_get = nullptr;
+    throw SystemExit(1);
+  };
+  BOOST_CHECK_THROW(loop.pass(8), SystemExit);
+  loop.pass(8);
+  BOOST_TEST(protocol->data == "xxxxxxxxquestion");
+}
+
 BOOST_FIXTURE_TEST_CASE(the_end_comes_after_it, TooMuch) {
   protocol->on_get = [this] {
     if (protocol->sizes.size() == 2) peer.close();
@@ -277,6 +333,28 @@ BOOST_FIXTURE_TEST_CASE(a_socket_is_not_released_while_there_is_some, TooMuch) {
   loop.pass(8);
   BOOST_TEST(protocol->data == "0123456789" + eighty);
   BOOST_TEST(transport->release_socket().fileno() >= 0);
+}
+
+BOOST_FIXTURE_TEST_CASE(who_asks_for_no_more_than_he_wants_may_release_the_socket, Connection) {
+  Socket released;
+  protocol->room = 4;
+  protocol->on_updated = [&] {
+    protocol->room = 2;
+    if (protocol->data == "head1234") released = transport->release_socket();
+  };
+  peer.send("head1234and all the rest");
+  loop.pass(8);
+  BOOST_TEST(protocol->data == "head1234");
+  BOOST_TEST(released.recv(100) == "and all the rest");
+}
+
+BOOST_FIXTURE_TEST_CASE(a_socket_is_not_released_while_a_buffer_is_asked_for, Connection) {
+  std::string refused;
+  protocol->on_get = [&] { refused = thrown_by([&] { transport->release_socket(); }); };
+  peer.send("0123456789");
+  loop.pass(2);
+  BOOST_TEST(refused == "RuntimeError('unable to release the socket in get_buffer()')");
+  BOOST_TEST(protocol->data == "0123456789");
 }
 
 BOOST_FIXTURE_TEST_CASE(a_larger_buffer_gets_all_there_is_at_once, Connection) {
