@@ -14,9 +14,9 @@ void QueueBase::shutdown(bool immediate) {
   shut_down_ = true;
   if (immediate) {
     while (!empty()) {
-      drop_item();
       --size_;
       if (unfinished_ > 0) --unfinished_;
+      drop_item();  // whose destructor may look at the queue
     }
     if (unfinished_ == 0) finished_->set();
   }

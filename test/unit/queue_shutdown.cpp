@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 //
 // task_done(), join() and shutdown() of every kind of queue (surface QU8-QU10, rules 98, 99).
+#include <memory>
 #include <string>
 #include <tuple>
 
@@ -172,6 +173,17 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(shutdown_at_once_leaves_what_is_being_worked_on_ru
   BOOST_TEST(task_done(v.queue) == too_many);
   v.pass(1);
   BOOST_TEST(join.done());
+}
+
+BOOST_AUTO_TEST_CASE(shutdown_at_once_takes_an_item_out_before_it_is_destroyed_rule_99) {
+  Queue<std::shared_ptr<int>> queue;
+  std::string seen;
+  queue.put_nowait(std::shared_ptr<int>(new int, [&](int* item) {
+    delete item;
+    seen = thrown_by([&] { queue.get_nowait(); });
+  }));
+  queue.shutdown(true);
+  BOOST_TEST(seen == "QueueShutDown()");
 }
 
 BOOST_AUTO_TEST_CASE(an_orderly_shutdown_may_be_followed_by_one_at_once_rule_99) {
