@@ -108,6 +108,7 @@ void LoopCore::poll() {
 void LoopCore::take_events() {
   for (unsigned i = 0; i != events_at_once; ++i) {
     if (context_->poll_one() != 0) continue;
+    if (context_->stopped()) stop();
     budget_ = Budget(time());
     return;
   }
@@ -157,19 +158,24 @@ void LoopCore::wait(Duration time_to_wait) {
   const bool for_ever = time_to_wait == Duration::max();
   batch_open_ = false;
   more_expected_ = false;
+  std::size_t events = 0;
   if (virtual_time()) {
     if (context_->poll() != 0 || has_ready()) return;
     if (thread_work_ == 0) {  // a thread at work is not waited for in virtual time
       if (!for_ever) return advance(time_to_wait);
       if (observer_) observer_->waits_for_ever();
     }
-    context_->run_one();
+    events = context_->run_one();
   } else if (for_ever) {
-    context_->run_one();
+    events = context_->run_one();
   } else if (exact_timers_) {
     arm_timer();
-    context_->run_one();
-  } else if (context_->run_one_for(round_up(time_to_wait)) == 0) {
+    events = context_->run_one();
+  } else {
+    events = context_->run_one_for(round_up(time_to_wait));
+  }
+  if (events == 0) {
+    if (context_->stopped()) stop();
     return;
   }
   batch_open_ = alone_credit_ != 0 && comes_alone();
@@ -202,13 +208,22 @@ void LoopCore::finish_batch() {
 
 // The pump does the work of run_forever; what is different is who runs the context.
 void LoopCore::run_host() {
+  // A context that runs out of work is stopped, and the host has yet to run it.
+  struct Restart {
+    ~Restart() {
+      if (!stopped) context.restart();
+    }
+    boost::asio::io_context& context;
+    bool stopped = false;  // by the host
+  } restart{*context_};
   in_run_host_ = true;
   if (!attended_) begin_waiting();
   const auto work = boost::asio::make_work_guard(*context_);
   context_->restart();
   do {
     if (!virtual_time() || context_->poll_one() == 0) wait_as_host();
-  } while (in_run_host_);
+    restart.stopped = context_->stopped();
+  } while (in_run_host_ && !restart.stopped);
 }
 
 void LoopCore::wait_as_host() {

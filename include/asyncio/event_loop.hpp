@@ -94,7 +94,7 @@ class EventLoop {
   ///
   /// A guest's runs the host's context with all its handlers, in this thread, and is for the time
   /// before and after the host does it: no other thread may run the context meanwhile. From other
-  /// threads there are run_coroutine_threadsafe and async_run.
+  /// threads there are run_coroutine_threadsafe and async_run. Whoever stops the context ends it.
   void run_forever();
   /// Runs until the awaitable is done; its value, or what it threw. A coroutine becomes a task.
   /// RuntimeError "Event loop stopped before Future completed." if stop() came first.
@@ -263,7 +263,7 @@ class EventLoop {
                                                                    std::forward<Args>(args)...),
                                                   detail::capture_context()));
   }
-  /// Restores the default action. False if there was no handler.
+  /// Restores the default action. False if there was no handler. ValueError for a bad number.
   bool remove_signal_handler(int signal_number);
 
   // -- descriptors (surface A13), POSIX

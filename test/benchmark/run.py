@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import subprocess
@@ -63,6 +64,10 @@ def quick(configuration):
     return dataclasses.replace(configuration, load=tuple(words))
 
 
+def shuffled(programs):
+    return random.sample(programs, len(programs))
+
+
 class Run:
     def __init__(self, options, machine):
         self.machine = machine
@@ -94,8 +99,8 @@ class Run:
         return here
 
     def measure(self):
-        """All, one after the other, and that again in each round: what the machine does meanwhile
-        comes to everybody's share."""
+        """All, one after the other, and that again in each round, in another order: what the machine
+        does meanwhile comes to everybody's share."""
         if not self.machine.tls:
             self.configurations = [c for c in self.configurations if c.base != plan.ASIO_TLS]
         servers = {c.name: self.present(plan.servers_of(c)) for c in self.configurations}
@@ -104,12 +109,12 @@ class Run:
         for number in range(1, self.rounds + 1):
             for configuration in self.configurations:
                 self.progress(number, configuration.name)
-                for server in servers[configuration.name]:
+                for server in shuffled(servers[configuration.name]):
                     self.echo[configuration.name, server.name].append(
                         self.machine.load(server, configuration, self.seconds))
             for name in self.workloads:
                 self.progress(number, name)
-                for program in loops:
+                for program in shuffled(loops):
                     if name in able[program]:
                         value, self.units[name] = self.machine.workload(program, name,
                                                                         self.operations)

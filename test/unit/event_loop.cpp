@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -338,6 +339,20 @@ BOOST_AUTO_TEST_CASE(gl4_new_event_loop_is_not_made_current) {
 
 // -- other threads
 
+// The handle's last copy may be in another thread.
+BOOST_AUTO_TEST_CASE(what_a_thread_has_handed_over_is_destroyed_when_it_ran) {
+  EventLoop loop;
+  const auto object = std::make_shared<int>();
+  Handle handle = loop.call_soon_threadsafe([object] {});
+  BOOST_TEST(object.use_count() == 2);
+  loop.call_soon([&] { loop.stop(); });
+  loop.run_forever();
+  BOOST_TEST(object.use_count() == 1);
+  BOOST_TEST(!handle.cancelled());
+  handle.cancel();
+  BOOST_TEST(handle.cancelled());
+}
+
 BOOST_AUTO_TEST_CASE(rule_118_call_soon_threadsafe_wakes_a_waiting_loop) {
   EventLoop loop;
   std::thread::id ran_in;
@@ -515,7 +530,6 @@ BOOST_AUTO_TEST_CASE(a_guest_can_be_run_itself) {
   BOOST_TEST(hosts);
   Trace trace;
   loop.call_soon([&] { trace.push_back("later"); });
-  io.restart();
   io.run();
   BOOST_TEST(joined(trace) == "later");
 }
@@ -527,9 +541,35 @@ BOOST_AUTO_TEST_CASE(a_timer_left_by_a_guests_own_run_fires_in_the_hosts) {
   loop.call_later(0.001, [&] { trace.push_back("timer"); });
   loop.call_soon([&] { loop.stop(); });
   loop.run_forever();
-  io.restart();
   io.run();
   BOOST_TEST(joined(trace) == "timer");
+}
+
+BOOST_AUTO_TEST_CASE(a_host_that_stops_its_context_ends_the_guests_own_run) {
+  boost::asio::io_context io;
+  EventLoop loop(io);
+  boost::asio::post(io, [&] { io.stop(); });
+  loop.run_forever();
+  BOOST_TEST(io.stopped());
+  loop.call_soon([&] { io.stop(); });
+  BOOST_CHECK_EXCEPTION(loop.run_until_complete(asyncio::sleep(3600)), RuntimeError,
+                        says("Event loop stopped before Future completed."));
+  BOOST_TEST(loop.run_until_complete(value(5)) == 5);
+}
+
+BOOST_AUTO_TEST_CASE(who_stops_the_context_of_a_loop_stops_the_loop) {
+  EventLoop loop;
+  const auto stop = [&] { loop.get_io_context().stop(); };
+  loop.call_soon(stop);
+  loop.run_forever();
+  loop.call_later(3600, [] {});
+  loop.call_soon(stop);
+  loop.run_forever();
+  const std::function<void()> busy = [&] { loop.call_soon(busy); };
+  busy();
+  loop.call_soon(stop);
+  loop.run_forever();
+  BOOST_TEST(!loop.is_running());
 }
 
 BOOST_AUTO_TEST_CASE(stop_does_not_make_a_guest_spin) {

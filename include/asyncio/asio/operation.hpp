@@ -3,7 +3,7 @@
 // in common.
 //
 // The future is the loop's: made, counted, completed and destroyed in its thread. The operation is
-// Asio's: its handler may be called, or destroyed, in any thread, and long after the loop is gone.
+// Asio's: its handler may be called, or destroyed, in any thread, and long after the loop is closed.
 // Between the two stands a Completion, which belongs to the handler.
 #pragma once
 
