@@ -29,6 +29,11 @@ void HandleNode::release_last() noexcept {
   delete this;
 }
 
+void HandleNode::forget_callback() noexcept {
+  discard();
+  context = {};
+}
+
 void HandleNode::callback_raised() {
   std::exception_ptr error = caught_error();
   scheduler_.report({.message = "Exception in callback " + callback_name(),

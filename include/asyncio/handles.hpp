@@ -211,8 +211,12 @@ class HandleNode : public ReadyNode, public Pooled {
   void release_last() noexcept;
   void leave_queue() noexcept {
     flags_ &= ~Is::running;
+    if (shared_) [[unlikely]]
+      forget_callback();
     release();
   }
+  /// The last reference may be another thread's, which has no business with what the callback holds.
+  void forget_callback() noexcept;
   /// Inside a catch clause: SystemExit and KeyboardInterrupt go on, all else is reported.
   void callback_raised();
   void forget_origin() noexcept;
