@@ -15,10 +15,8 @@ class LoopCore::SignalWatch : public std::enable_shared_from_this<SignalWatch> {
   ~SignalWatch() {
     if (callback_) callback_->cancel();
   }
-  void set_callback(Ref<HandleNode> callback) {
-    if (callback_) callback_->cancel();
-    callback_ = std::move(callback);
-  }
+  /// The former one still runs if it is queued.
+  void set_callback(Ref<HandleNode> callback) { callback_ = std::move(callback); }
   const HandleNode* callback() const noexcept { return callback_.get(); }
   void listen() {
     const auto arrived = [weak = weak_from_this()](const boost::system::error_code& error, int) {
@@ -33,8 +31,10 @@ class LoopCore::SignalWatch : public std::enable_shared_from_this<SignalWatch> {
  private:
   void arrived() {
     // Rule 180: the signal is noticed in one pass, its callback runs in the following.
-    core_.call_soon([&core = core_, callback = callback_] {
-      core.call_soon([callback] {
+    core_.call_soon([weak = weak_from_this()] {
+      const auto self = weak.lock();
+      if (!self) return;
+      self->core_.call_soon([callback = self->callback_] {
         callback->add_ref();
         callback->run();
       });
@@ -46,10 +46,14 @@ class LoopCore::SignalWatch : public std::enable_shared_from_this<SignalWatch> {
   Ref<HandleNode> callback_;
 };
 
+static void check_signal_number(int number) {
+  if (number < 1 || number >= NSIG)
+    throw ValueError("invalid signal number " + std::to_string(number));
+}
+
 void LoopCore::add_signal_handler(int signal_number, Ref<HandleNode> callback) {
   check_usable();
-  if (signal_number < 1 || signal_number >= NSIG)
-    throw ValueError("invalid signal number " + std::to_string(signal_number));
+  check_signal_number(signal_number);
   if (signal_number == SIGKILL || signal_number == SIGSTOP)
     throw RuntimeError("sig " + std::to_string(signal_number) + " cannot be caught");
   auto place = signals_.find(signal_number);
@@ -67,6 +71,7 @@ const HandleNode* LoopCore::signal_callback(int signal_number) const noexcept {
 }
 
 bool LoopCore::remove_signal_handler(int signal_number) {
+  check_signal_number(signal_number);
   return signals_.erase(signal_number) != 0;
 }
 

@@ -176,6 +176,42 @@ BOOST_AUTO_TEST_CASE(a_signal_noticed_before_its_handler_was_removed_is_forgotte
   BOOST_TEST(!ran);
 }
 
+BOOST_AUTO_TEST_CASE(rule_181_a_signal_is_for_the_handler_that_is_there_when_it_is_noticed) {
+  EventLoop loop;
+  Trace trace;
+  loop.add_signal_handler(SIGUSR1, [&] { trace.push_back("old"); });
+  loop.call_soon([] { std::raise(SIGUSR1); });
+  loop.call_soon([&] {
+    loop.call_soon([&] {  // the pass that notices
+      loop.add_signal_handler(SIGUSR1, [&] {
+        trace.push_back("new");
+        loop.stop();
+      });
+    });
+  });
+  loop.run_forever();
+  BOOST_TEST(joined(trace) == "new");
+}
+
+BOOST_AUTO_TEST_CASE(rule_181_what_is_queued_runs_although_it_is_replaced) {
+  EventLoop loop;
+  Trace trace;
+  const auto adds = [&](const char* name) {
+    loop.add_signal_handler(SIGUSR1, [&, name] {
+      trace.push_back(name);
+      loop.stop();
+    });
+  };
+  adds("old");
+  loop.add_signal_handler(SIGUSR2, [&] { adds("new"); });
+  loop.call_soon([] {
+    std::raise(SIGUSR2);
+    std::raise(SIGUSR1);
+  });
+  loop.run_forever();
+  BOOST_TEST(joined(trace) == "old");
+}
+
 BOOST_AUTO_TEST_CASE(rule_181_closing_the_loop_removes_all) {
   const UsualAction usual;
   EventLoop loop;
@@ -191,6 +227,7 @@ BOOST_AUTO_TEST_CASE(sg1_bad_numbers_are_value_errors) {
   EventLoop loop;
   BOOST_CHECK_THROW(loop.add_signal_handler(0, [] {}), ValueError);
   BOOST_CHECK_THROW(loop.add_signal_handler(-1, [] {}), ValueError);
+  BOOST_CHECK_THROW(loop.remove_signal_handler(0), ValueError);
   BOOST_CHECK_EXCEPTION(loop.add_signal_handler(NSIG, [] {}), ValueError,
                         says("invalid signal number " + std::to_string(NSIG)));
 }
