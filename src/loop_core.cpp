@@ -142,11 +142,14 @@ void LoopCore::hold_context() noexcept {
     context_work_.reset();
 }
 
-std::span<char> LoopCore::read_buffer() {
-  if (!read_buffer_)
-    read_buffer_ = std::make_unique_for_overwrite<char[]>(constants::max_read_size);
-  return {read_buffer_.get(), constants::max_read_size};
+static std::span<char> all_of(std::unique_ptr<char[]>& memory) {
+  if (!memory) memory = std::make_unique_for_overwrite<char[]>(constants::max_read_size);
+  return {memory.get(), constants::max_read_size};
 }
+
+std::span<char> LoopCore::read_buffer() { return all_of(read_buffer_); }
+
+std::span<char> LoopCore::scratch_buffer() { return all_of(scratch_buffer_); }
 
 Descriptors& LoopCore::descriptors() {
   if (!descriptors_) descriptors_ = std::make_unique<Descriptors>(*this);

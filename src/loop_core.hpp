@@ -136,6 +136,8 @@ class LoopCore final : public Scheduler {
   bool in_thread() const noexcept;
   /// Where every connection reads into; the data is consumed before the next one reads.
   std::span<char> read_buffer();
+  /// The same for a system call that may be made while the program is given what stands in there.
+  std::span<char> scratch_buffer();
   /// What is watched for the program; made at the first call.
   Descriptors& descriptors();
   /// A transport or a server takes a descriptor over, or has closed it: the program watches it no
@@ -272,6 +274,7 @@ class LoopCore final : public Scheduler {
       timer_;
   TimePoint timer_deadline_ = TimePoint::max();
   std::unique_ptr<char[]> read_buffer_;
+  std::unique_ptr<char[]> scratch_buffer_;
   std::unique_ptr<Descriptors> descriptors_;
   std::map<int, std::shared_ptr<SignalWatch>> signals_;
   std::shared_ptr<ThreadPoolExecutor> default_executor_;  // null until it is needed

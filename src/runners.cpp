@@ -154,18 +154,19 @@ void Runner::run_task(const AnyTask& task) {
 
 void Runner::close() {
   if (state_ != State::initialized) return;
-  struct Closing {  // whatever the steps before may throw
-    ~Closing() {
-      if (!runner.loop_factory_) set_event_loop(nullptr);
-      runner.loop_->close();
-      runner.loop_.reset();
-      runner.state_ = State::closed;
-    }
-    Runner& runner;
-  } const closing{*this};
-  cancel_all_tasks(*loop_);
-  loop_->run_until_complete(loop_->shutdown_asyncgens());
-  loop_->run_until_complete(loop_->shutdown_default_executor(constants::thread_join_timeout));
+  std::exception_ptr error;
+  try {
+    cancel_all_tasks(*loop_);
+    loop_->run_until_complete(loop_->shutdown_asyncgens());
+    loop_->run_until_complete(loop_->shutdown_default_executor(constants::thread_join_timeout));
+  } catch (...) {
+    error = std::current_exception();
+  }
+  if (!loop_factory_) set_event_loop(nullptr);
+  loop_->close();
+  loop_.reset();
+  state_ = State::closed;
+  if (error) std::rethrow_exception(error);
 }
 
 }  // namespace asyncio::inline v1

@@ -66,7 +66,7 @@ std::optional<Received> receive_from(const SocketBase& sock, MutableBytes memory
 class Memory {
  public:
   Memory(LoopCore& core, std::size_t size) : size_(size) {
-    const std::span<char> shared = core.read_buffer();
+    const std::span<char> shared = core.scratch_buffer();
     if (size > shared.size()) own_.resize(size);
     data_ = size > shared.size() ? own_.data() : shared.data();
   }

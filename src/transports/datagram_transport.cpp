@@ -83,7 +83,7 @@ void DatagramEndpoint::sendto(BytesView data, const Address& addr) {
   if (!remote_.empty() && !addr.empty() && addr != remote_)
     throw ValueError("Invalid address: must be None or " + to_string(remote_));
   // Without a remote address it is tried as long as there is a socket (rule 176).
-  if ((!remote_.empty() || !socket_) && drop_write()) return;
+  if ((!remote_.empty() || !loop_ || !socket_) && drop_write()) return;
   Endpoint to;
   if (const auto wrong = caught([&] {
         if (!connected_) to = endpoint_of(remote_.empty() ? addr : remote_);

@@ -387,7 +387,7 @@ void WritePipeTransport::set_write_buffer_limits(WriteBufferLimits limits) {
 }
 
 void WritePipeTransport::maybe_pause() {
-  if (!buffer_.pause_due()) return;
+  if (!loop_ || !buffer_.pause_due()) return;
   const std::shared_ptr<StreamProtocol> protocol = protocol_;
   if (const auto thrown = caught([&] { protocol->pause_writing(); }))
     report("protocol.pause_writing() failed", thrown);

@@ -537,4 +537,25 @@ BOOST_AUTO_TEST_CASE(debug_mode_logs_pausing) {
   BOOST_TEST(lines[2].ends_with("> resumes reading"));
 }
 
+BOOST_FIXTURE_TEST_CASE(a_protocol_that_sends_when_it_is_destroyed_sends_nothing, Fixture) {
+  struct Farewell : DatagramProtocol {
+    explicit Farewell(bool& gone) : gone(gone) {}
+    ~Farewell() override {
+      transport->sendto("bye", Address());
+      gone = true;
+    }
+    void connection_made(std::shared_ptr<DatagramTransport> made) override {
+      transport = std::move(made);
+    }
+    bool& gone;
+    std::shared_ptr<DatagramTransport> transport;
+  };
+  bool gone = false;
+  loop.run_until_complete(loop.create_datagram_endpoint(
+          [&] { return std::make_shared<Farewell>(gone); }, {.local_addr = {"127.0.0.1", 0}}))
+      .first->close();
+  pass();
+  BOOST_TEST(gone);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -314,4 +314,13 @@ BOOST_FIXTURE_TEST_CASE(a_socket_is_written_to_like_a_pipe, Pipe) {
   BOOST_TEST((protocol->events == Events{"made", "lost None"}));
 }
 
+BOOST_FIXTURE_TEST_CASE(limits_that_are_set_after_the_loop_was_closed_tell_nobody, Pipe) {
+  writing();
+  fill();
+  protocol->events.clear();
+  loop.close();
+  transport->set_write_buffer_limits({.high = 0});
+  BOOST_TEST(protocol->events == Events());
+}
+
 BOOST_AUTO_TEST_SUITE_END()

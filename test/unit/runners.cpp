@@ -155,6 +155,18 @@ BOOST_AUTO_TEST_CASE(rule_112_the_loop_is_the_threads_current_one_until_the_end)
              "RuntimeError('There is no current event loop in this thread')");
 }
 
+BOOST_AUTO_TEST_CASE(closed_in_its_own_loop_a_runner_is_a_runtime_error) {
+  Runner runner;
+  std::string text;
+  const auto body = [&]() -> Coroutine<> {
+    text = thrown_by([&] { runner.close(); });
+    co_return;
+  };
+  BOOST_CHECK_THROW(runner.run(body()), CancelledError);  // as all tasks of the loop
+  BOOST_TEST(text == "RuntimeError('Cannot close a running event loop')");
+  BOOST_TEST(runner.run(returns(5)) == 5);
+}
+
 BOOST_AUTO_TEST_CASE(rule_112_a_loop_from_a_factory_does_not_become_the_current_one) {
   Loop current;
   set_event_loop(&current);

@@ -280,6 +280,31 @@ BOOST_FIXTURE_TEST_CASE(r128_of_two_operations_in_one_direction_the_first_never_
   BOOST_TEST(get(loop.sock_recv(a, 100)) == "more");
 }
 
+BOOST_FIXTURE_TEST_CASE(what_a_protocol_is_given_stays_while_another_socket_is_read, Pair) {
+  struct Reader : Protocol {
+    void data_received(BytesView data) override {
+      meanwhile();
+      seen = data.str();
+    }
+    std::function<void()> meanwhile;
+    std::string seen;
+  };
+  auto [mine, peer] = Socket::pair();
+  const auto [transport, protocol] = loop.run_until_complete(
+      loop.create_connection([] { return std::make_shared<Reader>(); }, {.sock = &mine}));
+  Task<Bytes> receiving;
+  protocol->meanwhile = [&] {
+    receiving = loop.create_task(loop.sock_recv(a, 100), {.eager_start = true});
+  };
+  b.send("for the task");
+  peer.send("for the protocol");
+  loop.pass(2);
+  BOOST_TEST(protocol->seen == "for the protocol");
+  BOOST_TEST(receiving.result() == "for the task");
+  transport->close();
+  loop.pass();
+}
+
 BOOST_FIXTURE_TEST_CASE(one_task_may_send_while_another_one_receives, Pair) {
   const std::size_t sent = fill(a);
   const auto sending = start(loop.sock_sendall(a, "last"));
