@@ -27,6 +27,53 @@ PROBE
   return $found
 }
 
+# The packages of Boost: the distribution's own if it is new enough; Debian 12 has 1.81 beside it.
+boost_packages() {
+  own=$(LC_ALL=C apt-cache policy libboost-dev 2>/dev/null | sed -n 's/ *Candidate: 1\.\([0-9]*\).*/\1/p')
+  if [ "${own:-0}" -ge 81 ]; then version=; else version=1.81; fi
+  echo "libboost$version-dev libboost-context$version-dev libboost-log$version-dev" \
+    "libboost-test$version-dev"
+}
+
+# Installs packages, or says that they are needed.
+if [ "$(id -u)" -eq 0 ]; then
+  as_root=
+elif has sudo && sudo -n true 2>/dev/null; then
+  as_root="sudo -n"
+else
+  as_root=no
+fi
+updated=no
+update() {
+  [ $updated = no ] && [ "$as_root" != no ] && has apt-get || return 0
+  $as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q
+  updated=yes
+}
+install() {
+  if [ "$as_root" = no ] || ! has apt-get; then
+    echo "Something needed to build is missing. On Debian and Ubuntu these lines install it:" >&2
+    echo "  sudo apt-get update" >&2
+    echo "  sudo apt-get install --no-install-recommends $*" >&2
+    exit 1
+  fi
+  update
+  echo "installing: $*"
+  # Another version of Boost that is there is the user's, who may have a use for it.
+  if ! $as_root env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -q -y --no-install-recommends --no-remove "$@"; then
+    echo "Could not install: $*" >&2
+    echo "If this is because other packages would be removed, decide that yourself:" >&2
+    echo "  apt-get install --no-install-recommends $*" >&2
+    exit 1
+  fi
+}
+
+# This distribution's own version.
+too_old() {
+  echo "CMake 3.25, Boost 1.81, OpenSSL 3.0 or newer are needed; this system's are older." >&2
+  exit 1
+}
+
 missing=
 need() { missing="$missing $*"; }
 
@@ -44,35 +91,12 @@ if [ "${1:-}" = ci ]; then
   { has pkg-config && pkg-config --exists libuv; } || need pkg-config libuv1-dev
   /usr/bin/python3 -c 'import uvloop' 2>/dev/null || need python3-uvloop
 fi
-if [ -n "$missing" ] || ! libraries_are_there; then
-  need libboost1.81-dev libboost-context1.81-dev libboost-log1.81-dev libboost-test1.81-dev \
-    libssl-dev
-fi
-[ -n "$missing" ] || exit 0
-
-if [ "$(id -u)" -eq 0 ]; then
-  as_root=
-elif has sudo && sudo -n true 2>/dev/null; then
-  as_root="sudo -n"
-else
-  as_root=no
-fi
-if [ "$as_root" = no ] || ! has apt-get; then
-  echo "Something needed to build is missing. On Debian 12 this line installs it:" >&2
-  echo "  sudo apt-get update && sudo apt-get install --no-install-recommends$missing" >&2
-  exit 1
-fi
-
-echo "installing:$missing"
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q
 # shellcheck disable=SC2086 # a list of words
-if ! $as_root env DEBIAN_FRONTEND=noninteractive \
-  apt-get install -q -y --no-install-recommends $missing; then
-  echo "Could not install:$missing" >&2
-  exit 1
-fi
-# What was missing may still be: this distribution's own version may be too old.
-if ! cmake_is_new || ! libraries_are_there; then
-  echo "CMake 3.25, Boost 1.81, OpenSSL 3.0 or newer are needed; this system's are older." >&2
-  exit 1
+[ -z "$missing" ] || install $missing
+cmake_is_new || too_old
+if ! libraries_are_there; then
+  update
+  # shellcheck disable=SC2046 # a list of words
+  install $(boost_packages) libssl-dev
+  libraries_are_there || too_old
 fi

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSL-1.0
 # Builds everything and runs all tests: usage `sh cmake/test.sh [PRESET]`, the preset being `release`
-# unless another is named. The presets treat warnings as errors.
+# unless another is named. With ASYNCIO_WERROR=ON in the environment a warning is an error.
 set -eu
 preset=${1:-release}
 cd "$(dirname "$0")/.."

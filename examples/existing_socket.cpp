@@ -23,7 +23,9 @@ class MyProtocol : public asyncio::Protocol {
     transport_->close();
   }
 
-  void connection_lost(std::exception_ptr) override { on_con_lost.set_result(true); }
+  void connection_lost(std::exception_ptr) override {
+    if (!on_con_lost.done()) on_con_lost.set_result(true);  // Ctrl-C has cancelled it
+  }
 
   asyncio::Future<bool> on_con_lost;
 
@@ -55,4 +57,9 @@ asyncio::Coroutine<> receive() {
   transport->close();
 }
 
-int main() { asyncio::run(receive()); }
+int main() {
+  try {
+    asyncio::run(receive());
+  } catch (const asyncio::KeyboardInterrupt&) {
+  }
+}

@@ -31,6 +31,7 @@ int main(int argc, char** argv) {
                                         asyncio::ssl::Purpose::SERVER_AUTH, {.cafile = argv[4]})
                                   : asyncio::ssl::create_default_context();
     asyncio::run(print_headers(host, port, path, context));
+  } catch (const asyncio::KeyboardInterrupt&) {
   } catch (const asyncio::OSError& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return EXIT_FAILURE;

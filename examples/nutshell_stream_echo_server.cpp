@@ -40,6 +40,7 @@ int main(int argc, char** argv) {
   std::cout << "Serving at " << to_string(server.sockets().front().getsockname()) << std::endl;
   loop.add_signal_handler(SIGINT, [&] { loop.stop(); });
   loop.run_forever();
+  loop.remove_signal_handler(SIGINT);  // another one ends the program at once
   server.close();
   server.close_clients();  // wait_closed() waits for them
   loop.run_until_complete(server.wait_closed());

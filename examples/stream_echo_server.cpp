@@ -46,6 +46,7 @@ int main(int argc, char** argv) {
   // Serve all connections until Ctrl-C.
   loop.add_signal_handler(SIGINT, [&] { loop.stop(); });
   loop.run_forever();
+  loop.remove_signal_handler(SIGINT);  // another one ends the program at once
 
   log.debug("closing server");
   server.close();

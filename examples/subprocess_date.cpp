@@ -26,6 +26,7 @@ int main() {
   try {
     const std::string date = asyncio::run(get_date());
     std::cout << "Current date: " << date << std::endl;
+  } catch (const asyncio::KeyboardInterrupt&) {
   } catch (const asyncio::OSError& error) {
     std::cerr << error.what() << std::endl;
     return EXIT_FAILURE;

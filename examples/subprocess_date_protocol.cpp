@@ -30,7 +30,8 @@ class DateProtocol : public asyncio::SubprocessProtocol {
 
  private:
   void check_for_exit() {
-    if (pipe_closed_ && exited_) exit_future_.set_result(true);
+    if (!pipe_closed_ || !exited_) return;
+    if (!exit_future_.done()) exit_future_.set_result(true);  // Ctrl-C has cancelled it
   }
 
   asyncio::Future<bool> exit_future_;
@@ -50,9 +51,13 @@ asyncio::Coroutine<std::string> get_date() {
       asyncio::make<DateProtocol>(exit_future), "date", "+%Y-%m-%d %H:%M:%S",
       asyncio::SubprocessOptions{.stdin = INHERIT, .stderr = INHERIT});
 
-  // Until the process has ended and all its output has come.
-  co_await exit_future;
-
+  // Until the process has ended and all its output has come; it does not outlive us in any case.
+  try {
+    co_await exit_future;
+  } catch (...) {
+    transport->close();
+    throw;
+  }
   transport->close();
 
   const asyncio::Bytes& data = protocol->output();
@@ -63,6 +68,7 @@ int main() {
   try {
     const std::string date = asyncio::run(get_date());
     std::cout << "Current date: " << date << std::endl;
+  } catch (const asyncio::KeyboardInterrupt&) {
   } catch (const asyncio::OSError& error) {
     std::cerr << error.what() << std::endl;
     return EXIT_FAILURE;

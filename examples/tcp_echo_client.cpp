@@ -28,7 +28,7 @@ class EchoClientProtocol : public asyncio::Protocol {
 
   void connection_lost(std::exception_ptr) override {
     std::cout << "The server closed the connection" << std::endl;
-    on_con_lost_.set_result(true);
+    if (!on_con_lost_.done()) on_con_lost_.set_result(true);  // Ctrl-C has cancelled it
   }
 
  private:

@@ -79,7 +79,11 @@ asyncio::Coroutine<> serve(const Target& target, std::string host, int port) {
   loop.remove_signal_handler(SIGINT);
   server.close();
   server.close_clients();
-  co_await server.wait_closed();
+  try {
+    co_await asyncio::wait_for(server.wait_closed(), 5);
+  } catch (const asyncio::TimeoutError&) {
+    server.abort_clients();  // those that do not read what is left for them
+  }
 }
 
 int main(int argc, char** argv) {

@@ -33,10 +33,10 @@ Coroutine<Ref<FutureBase>> Completions::wait_for_one() {
   co_return future;
 }
 
-void Completions::child_done(FutureBase& child) {
+void Completions::child_done(Ref<FutureBase> child) {
   if (pending_ == 0) return;  // the time was over while this was queued
   --pending_;
-  done_.put_nowait(Ref<FutureBase>(&child));
+  done_.put_nowait(std::move(child));
   if (pending_ == 0 && timer_) timer_->cancel();
 }
 

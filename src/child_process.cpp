@@ -14,6 +14,8 @@
 #include <thread>
 #include <utility>
 
+#include "restarted_calls.hpp"
+
 namespace asyncio::inline v1::detail {
 
 namespace {
@@ -62,7 +64,10 @@ ChildProcess::ChildProcess(LoopCore& core, pid_t pid, ExitNotice notice)
       pidfd_.reset();
   }
   try {
-    if (!pidfd_) signals_.emplace(core.io_executor(), SIGCHLD);
+    if (!pidfd_) {
+      signals_.emplace(core.io_executor(), SIGCHLD);
+      restart_interrupted_calls(SIGCHLD);
+    }
   } catch (...) {
     abandon();
     throw;

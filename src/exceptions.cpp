@@ -437,6 +437,17 @@ GroupData::Split GroupData::split_members(Matches matches, const std::exception_
 
 }  // namespace detail
 
+namespace {
+
+/// The group as an exception: the very one that is being handled, or a copy.
+template <class Group>
+std::exception_ptr as_exception(const Group& group) {
+  std::exception_ptr handled = std::current_exception();
+  return exception_cast<Group>(handled) == &group ? handled : std::make_exception_ptr(group);
+}
+
+}  // namespace
+
 ExceptionGroup::ExceptionGroup(std::string message, std::vector<std::exception_ptr> exceptions)
     : Exception(group_text(message, exceptions.size())),
       GroupData(std::move(message), std::move(exceptions)) {
@@ -446,7 +457,7 @@ ExceptionGroup::ExceptionGroup(std::string message, std::vector<std::exception_p
 }
 
 detail::GroupData::Split ExceptionGroup::split_if(Matches matches) const {
-  const std::exception_ptr self = std::make_exception_ptr(*this);
+  const std::exception_ptr self = as_exception(*this);
   if (matches(self)) return {self, nullptr};
   return split_members(matches, cause());
 }
@@ -457,7 +468,7 @@ BaseExceptionGroup::BaseExceptionGroup(std::string message,
       GroupData(std::move(message), std::move(exceptions)) {}
 
 detail::GroupData::Split BaseExceptionGroup::split_if(Matches matches) const {
-  const std::exception_ptr self = std::make_exception_ptr(*this);
+  const std::exception_ptr self = as_exception(*this);
   if (matches(self)) return {self, nullptr};
   return split_members(matches, cause());
 }

@@ -170,17 +170,15 @@ class ThreadPool {
   ~ThreadPool() { threads_.join(); }  // its own destructor would drop what is queued
 
   void execute(Executor::Job job) {
-    {
-      const std::lock_guard lock(mutex_);
-      if (shut_down_) throw RuntimeError("cannot schedule new futures after shutdown");
-      ++unfinished_;
-    }
+    const std::lock_guard lock(mutex_);  // until the threads, which shutdown() lets end, have it
+    if (shut_down_) throw RuntimeError("cannot schedule new futures after shutdown");
     boost::asio::post(threads_, [this, job = std::move(job)]() mutable {
       name_thread();
       job();
       const std::lock_guard lock(mutex_);
       --unfinished_;
     });
+    ++unfinished_;
   }
 
   void shutdown(bool wait) {

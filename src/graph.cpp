@@ -52,9 +52,9 @@ void apply_limit(std::vector<FrameCallGraphEntry>& entries, std::optional<int> l
   if (!limit) return;
   const auto kept = std::min(entries.size(), static_cast<std::size_t>(std::abs(*limit)));
   if (*limit >= 0)
-    entries.erase(entries.begin() + static_cast<std::ptrdiff_t>(kept), entries.end());
-  else
     entries.erase(entries.begin(), entries.end() - static_cast<std::ptrdiff_t>(kept));
+  else
+    entries.erase(entries.begin() + static_cast<std::ptrdiff_t>(kept), entries.end());
 }
 
 FutureCallGraph capture(FutureBase& future, const CallGraphOptions& options,
@@ -184,6 +184,7 @@ void print_call_graph(CallGraphOptions options, std::ostream* file) {
 }
 
 void future_add_to_awaited_by(const AnyFuture& future, const AnyFuture& awaiter) {
+  if (&future.state()->scheduler() != &awaiter.state()->scheduler()) return;
   future.state()->scheduler().notes().add_awaiter(*future.state(), *awaiter.state());
 }
 

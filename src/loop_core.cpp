@@ -191,7 +191,7 @@ void LoopCore::close() {
   OperationBase::give_up_all(operations);  // while what they work on still exists
   Watcher::let_all_go(*this);
   abandon_tasks();
-  signals_.clear();
+  forget_signals();
   if (descriptors_) descriptors_->clear();
   while (resources_) {
     Resource& resource = *resources_;

@@ -181,8 +181,11 @@ class LoopCore final : public Scheduler {
 
   void add_signal_handler(int signal_number, Ref<HandleNode> callback);
   bool remove_signal_handler(int signal_number);
-  /// What add_signal_handler was given; null if nothing.
-  const HandleNode* signal_callback(int signal_number) const noexcept;
+  /// A Runner's handler of SIGINT. The program may replace it, and cannot remove it.
+  void set_interrupt_handler(Ref<HandleNode> callback);
+  /// Was it not replaced?
+  bool has_interrupt_handler() const noexcept;
+  void remove_interrupt_handler() noexcept;
 
   AnyTask call_task_factory(AnyCoroutine coroutine, const TaskOptions& options) override;
 
@@ -250,6 +253,11 @@ class LoopCore final : public Scheduler {
   void rest();
   void arm_timer();
   void leave_context() noexcept;
+  /// Null if nobody handles it.
+  const HandleNode* signal_callback(int signal_number) const noexcept;
+  void signal_arrived(int number);
+  void forget_signal(int number) noexcept;
+  void forget_signals() noexcept;
   void abandon_tasks() noexcept;
   void drop_everything() noexcept;
 
@@ -277,6 +285,7 @@ class LoopCore final : public Scheduler {
   std::unique_ptr<char[]> scratch_buffer_;
   std::unique_ptr<Descriptors> descriptors_;
   std::map<int, std::shared_ptr<SignalWatch>> signals_;
+  const HandleNode* interrupt_callback_ = nullptr;  // see set_interrupt_handler
   std::shared_ptr<ThreadPoolExecutor> default_executor_;  // null until it is needed
   bool executor_shut_down_ = false;
   std::size_t thread_work_ = 0;

@@ -2,49 +2,51 @@
 #include <csignal>
 
 #include "loop_core.hpp"
+#include "restarted_calls.hpp"
 
 namespace asyncio::inline v1::detail {
 
 class LoopCore::SignalWatch : public std::enable_shared_from_this<SignalWatch> {
  public:
-  SignalWatch(LoopCore& core, int number) : core_(core), signals_(core.io_executor()) {
+  SignalWatch(LoopCore& core, int number)
+      : core_(core), number_(number), signals_(core.io_executor()) {
     boost::system::error_code error;
     signals_.add(number, error);
     if (error) throw RuntimeError("sig " + std::to_string(number) + " cannot be caught");
-  }
-  ~SignalWatch() {
-    if (callback_) callback_->cancel();
+    restart_interrupted_calls(number);
   }
   /// The former one still runs if it is queued.
   void set_callback(Ref<HandleNode> callback) { callback_ = std::move(callback); }
-  const HandleNode* callback() const noexcept { return callback_.get(); }
+  const Ref<HandleNode>& callback() const noexcept { return callback_; }
   void listen() {
-    const auto arrived = [weak = weak_from_this()](const boost::system::error_code& error, int) {
-      const auto self = weak.lock();
-      if (error || !self) return;
-      self->arrived();
-      self->listen();
+    const auto arrived = [foreign = core_.foreign_queue(), &core = core_, number = number_,
+                          weak = weak_from_this()](const boost::system::error_code& error, int) {
+      if (error || !foreign->open()) return;
+      core.signal_arrived(number);
+      if (const auto self = weak.lock()) self->listen();
     };
     core_.async_wait(signals_, arrived);
   }
 
  private:
-  void arrived() {
-    // Rule 180: the signal is noticed in one pass, its callback runs in the following.
-    core_.call_soon([weak = weak_from_this()] {
-      const auto self = weak.lock();
-      if (!self) return;
-      self->core_.call_soon([callback = self->callback_] {
-        callback->add_ref();
-        callback->run();
-      });
-    });
-  }
-
   LoopCore& core_;
+  const int number_;
   boost::asio::basic_signal_set<Executor> signals_;
   Ref<HandleNode> callback_;
 };
+
+/// Rule 180: the signal is noticed in one pass, its callback runs in the following. It is that of
+/// whoever handles the signal when it is noticed.
+void LoopCore::signal_arrived(int number) {
+  call_soon([this, number] {
+    const auto place = signals_.find(number);
+    if (place == signals_.end()) return;
+    call_soon([callback = place->second->callback()] {
+      callback->add_ref();
+      callback->run();
+    });
+  });
+}
 
 static void check_signal_number(int number) {
   if (number < 1 || number >= NSIG)
@@ -67,12 +69,36 @@ void LoopCore::add_signal_handler(int signal_number, Ref<HandleNode> callback) {
 
 const HandleNode* LoopCore::signal_callback(int signal_number) const noexcept {
   const auto place = signals_.find(signal_number);
-  return place == signals_.end() ? nullptr : place->second->callback();
+  return place == signals_.end() ? nullptr : place->second->callback().get();
 }
 
 bool LoopCore::remove_signal_handler(int signal_number) {
   check_signal_number(signal_number);
-  return signals_.erase(signal_number) != 0;
+  const HandleNode* const callback = signal_callback(signal_number);
+  if (!callback || callback == interrupt_callback_) return false;
+  forget_signal(signal_number);
+  return true;
+}
+
+/// What the callback holds may come back here when it is destroyed.
+void LoopCore::forget_signal(int number) noexcept { signals_.extract(number); }
+
+void LoopCore::forget_signals() noexcept {
+  while (!signals_.empty()) forget_signal(signals_.begin()->first);
+}
+
+void LoopCore::set_interrupt_handler(Ref<HandleNode> callback) {
+  interrupt_callback_ = callback.get();
+  add_signal_handler(SIGINT, std::move(callback));
+}
+
+bool LoopCore::has_interrupt_handler() const noexcept {
+  return interrupt_callback_ && signal_callback(SIGINT) == interrupt_callback_;
+}
+
+void LoopCore::remove_interrupt_handler() noexcept {
+  if (has_interrupt_handler()) forget_signal(SIGINT);
+  interrupt_callback_ = nullptr;
 }
 
 }  // namespace asyncio::inline v1::detail

@@ -38,21 +38,35 @@ class InterruptCounter {
     arrived_ = 0;
     sigaction(SIGINT, nullptr, &behind_);
     struct sigaction ours = behind_;
-    ours.sa_handler = [](int number) {
-      ++arrived_;
-      behind_.sa_handler(number);
-    };
+    ours.sa_handler = arrived;
     sigaction(SIGINT, &ours, nullptr);
   }
   int count() const noexcept { return arrived_; }
+  /// remove(), which goes back to the default action, unless the program has set another one.
+  template <class Remove>
+  static void stop(Remove remove) noexcept {
+    struct sigaction present {};
+    sigaction(SIGINT, nullptr, &present);
+    remove();
+    if (present.sa_handler != arrived) sigaction(SIGINT, &present, nullptr);
+  }
 
  private:
+  static void arrived(int number) {
+    ++arrived_;
+    behind_.sa_handler(number);
+  }
+
   static inline std::atomic<int> arrived_;
   static_assert(std::atomic<int>::is_always_lock_free);
   static inline struct sigaction behind_ {};
 #else
   void start() noexcept {}
   int count() const noexcept { return 0; }
+  template <class Remove>
+  static void stop(Remove remove) noexcept {
+    remove();
+  }
 #endif
 };
 
@@ -70,24 +84,26 @@ class InterruptScope {
             throw KeyboardInterrupt();
         },
         nullptr);
-    core.add_signal_handler(SIGINT, callback_);
+    core.set_interrupt_handler(callback_);
     counter_.start();
   }
   InterruptScope(const InterruptScope&) = delete;
   InterruptScope& operator=(const InterruptScope&) = delete;
   ~InterruptScope() {
-    if (in_charge()) core_.remove_signal_handler(SIGINT);
+    if (!callback_) return;
+    callback_->cancel();  // it may be queued
+    if (core_.has_interrupt_handler())
+      InterruptCounter::stop([this] { core_.remove_interrupt_handler(); });
+    else
+      core_.remove_interrupt_handler();
   }
   bool interrupted() const noexcept { return count_ > 0; }
   /// Has one arrived that the loop has not noticed?
-  bool overlooked() const noexcept { return in_charge() && counter_.count() > count_; }
-
- private:
-  /// Has the program not set a handler of its own meanwhile?
-  bool in_charge() const noexcept {
-    return callback_ && core_.signal_callback(SIGINT) == callback_.get();
+  bool overlooked() const noexcept {
+    return callback_ && core_.has_interrupt_handler() && counter_.count() > count_;
   }
 
+ private:
   detail::LoopCore& core_;
   detail::Ref<detail::HandleNode> callback_;
   InterruptCounter counter_;

@@ -217,6 +217,7 @@ class CopyProtocol final : public Protocol {
     if (resumed_ && !resumed_.done()) {
       resumed_.set_exception(
           error ? error : std::make_exception_ptr(ConnectionError("Connection is closed by peer")));
+      resumed_.state()->mark_retrieved();  // it may be reading the file, and wait for nothing
     }
     static_cast<StreamProtocol&>(*protocol_).connection_lost(error);
   }

@@ -55,7 +55,11 @@ class ServerState::Listener final : public ReadyNode {
     wait();
   }
   void close() noexcept {
-    acceptor_.reset();
+    if (acceptor_) {
+      acceptor_.reset();
+      // Who watches it beside us would keep it open.
+      server_.loop_->descriptor_taken_over(view_.fileno());
+    }
     if (retry_) std::exchange(retry_, {})->cancel();
   }
 
@@ -270,7 +274,7 @@ void ServerState::close_clients() {
   std::vector<std::shared_ptr<Transport>> open;
   for (StreamTransport* client = clients_; client; client = client->next_client_) {
     std::shared_ptr<Transport> outermost = client->shared_from_this();
-    if (auto over = std::dynamic_pointer_cast<Transport>(client->get_protocol()))
+    while (auto over = std::dynamic_pointer_cast<Transport>(outermost->get_protocol()))
       outermost = std::move(over);
     open.push_back(std::move(outermost));
   }

@@ -51,6 +51,7 @@ struct Received {
 };
 
 std::optional<std::size_t> receive(const SocketBase& sock, MutableBytes memory) {
+  if (memory.empty()) return 0;  // the kernel would wait for data
   return outcome(::recv(sock.fileno(), memory.data(), memory.size(), 0));
 }
 

@@ -255,6 +255,7 @@ std::size_t Socket::send(BytesView data) {
 }
 
 Bytes Socket::recv(std::size_t size) {
+  if (size == 0) return {};  // the kernel would wait for data
   Bytes data(size, '\0');
   data.resize(static_cast<std::size_t>(detail::checked(::recv(handle_, data.data(), size, 0))));
   return data;

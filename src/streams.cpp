@@ -110,6 +110,14 @@ void StreamReaderState::set_transport(std::shared_ptr<ReadTransport> transport) 
   transport_ = std::move(transport);
 }
 
+/// The new one may have brought so much already that the former was paused.
+void StreamReaderState::replace_transport(std::shared_ptr<ReadTransport> transport) {
+  const std::shared_ptr<ReadTransport> former = std::exchange(transport_, std::move(transport));
+  if (!paused_) return;
+  transport_->pause_reading();
+  former->resume_reading();
+}
+
 void StreamReaderState::resume_if_drained() {
   if (paused_ && buffer_.size() <= limit_) resume();
 }

@@ -174,8 +174,9 @@ Coroutine<Output> feed(StreamWriter stdin, Bytes input) {
 }
 
 Coroutine<Output> read_all(std::shared_ptr<ChildTransport> transport, int fd, StreamReader stream) {
+  const std::shared_ptr<Transport> pipe = transport->get_pipe_transport(fd);
   Bytes output = co_await stream.read();
-  transport->get_pipe_transport(fd)->close();
+  if (pipe) pipe->close();
   co_return std::move(output);
 }
 

@@ -242,7 +242,19 @@ void TaskBase::wait_for(FutureBase& awaited) {
     future().add_ref();
     awaited.add_callback(*this, false);
     waiter_ = &awaited;
-    if (must_cancel_ && awaited.cancel(future().cancel_message())) must_cancel_ = false;
+    if (must_cancel_) [[unlikely]]
+      cancel_awaited(awaited);
+  }
+}
+
+void TaskBase::cancel_awaited(FutureBase& awaited) {
+  try {
+    if (awaited.cancel(future().cancel_message())) must_cancel_ = false;
+  } catch (...) {  // it waits for this task: the step goes on with that
+    awaited.forget(*this);
+    waiter_ = nullptr;
+    step_ = Step::running;
+    throw;
   }
 }
 

@@ -21,6 +21,9 @@ class SleepBase::Waking final : public FutureState<void> {
   const Ref<HandleNode> timer_;
 };
 
+// As a coroutine is, it is used up by awaiting it (rule 50).
+void SleepBase::throw_reused() { throw RuntimeError("cannot reuse already awaited coroutine"); }
+
 void SleepBase::wait() {
   future_ = Ref<FutureBase>(adopt_ref, new Waking(task_->scheduler(), delay_));
   task_->wait_for(*future_);
@@ -85,26 +88,27 @@ void Gathering::wait_for(FutureBase& child) {
 void Gathering::seal() {
   sealed_ = true;
   if (waiting_ == 0) return collect();
-  for (FutureBase* child : std::exchange(done_before_, {})) Gathering::child_done(*child);
+  for (FutureBase* child : std::exchange(done_before_, {})) Gathering::child_done(Ref<FutureBase>(child));
 }
 
-void Gathering::child_done(FutureBase& child) {
+void Gathering::child_done(Ref<FutureBase> child) {
   --waiting_;
   if (self_.done()) {
-    child.mark_retrieved();
+    child->mark_retrieved();
     return;
   }
   if (!return_exceptions_) {
-    if (child.cancelled()) {
+    if (child->cancelled()) {
       // Stored, not a cancellation: the gathering itself was not cancelled (rule 66).
-      self_.set_exception(child.make_cancelled_error());
+      self_.set_exception(child->make_cancelled_error());
       return;
     }
-    if (child.failed()) {
-      self_.set_exception(child.exception());
+    if (child->failed()) {
+      self_.set_exception(child->exception());
       return;
     }
   }
+  child = nullptr;  // a result that nobody else holds is moved
   if (waiting_ != 0) return;
   if (cancel_requested_) {
     for (const Ref<FutureBase>& each : children_) each->mark_retrieved();
@@ -180,10 +184,10 @@ class WaitState final : public FutureState<void>, private Watcher {
   Ref<HandleNode> timer;
 
  private:
-  void child_done(FutureBase& child) override {
+  void child_done(Ref<FutureBase> child) override {
     --left_;
     const bool enough = left_ == 0 || return_when_ == FIRST_COMPLETED ||
-                        (return_when_ == FIRST_EXCEPTION && child.failed() && child.exception());
+                        (return_when_ == FIRST_EXCEPTION && child->failed() && child->exception());
     if (!enough) return;
     if (timer) timer->cancel();
     release_waiter();
@@ -249,17 +253,18 @@ void Shield::begin() {
   self_.add_callback(detach_, true);
 }
 
-void Shield::child_done(FutureBase& inner) {
+void Shield::child_done(Ref<FutureBase> inner) {
   if (self_.done()) {
-    inner.mark_retrieved();
-  } else if (inner.cancelled()) {
+    inner->mark_retrieved();
+  } else if (inner->cancelled()) {
     self_.cancel(nullptr);
-  } else if (inner.failed()) {
-    self_.set_exception(inner.exception());
+  } else if (inner->failed()) {
+    self_.set_exception(inner->exception());
   } else if (orphaned()) {
     self_.set_cancelled(nullptr);  // without the result, which stays with the inner one
   } else {
-    copy_result(inner);
+    inner = nullptr;  // moved, if nobody else holds it
+    copy_result(*inner_);
   }
 }
 

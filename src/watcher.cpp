@@ -89,8 +89,12 @@ void Watcher::Node::completed_by(FutureBase&) noexcept {
 
 void Watcher::Node::run() {
   const Ref<FutureBase> entry(adopt_ref, &watcher->self_);
-  const Ref<FutureBase> done = std::move(child);
-  watcher->child_done(*done);
+  try {
+    watcher->child_done(std::move(child));
+  } catch (...) {
+    std::exception_ptr error = caught_error();
+    if (!watcher->self_.done()) watcher->self_.set_exception(std::move(error));
+  }
   if (watcher->self_.done()) watcher->let_go();
 }
 

@@ -28,7 +28,8 @@ using asio::ip::tcp;
 
 class DaytimeServer {
  public:
-  DaytimeServer(asio::io_context& io, const tcp::endpoint& endpoint) : acceptor_(io, endpoint) {
+  DaytimeServer(asio::io_context& io, const tcp::endpoint& endpoint)
+      : acceptor_(io, endpoint), pause_(io) {
     accept();
   }
   int answers() const { return answers_; }
@@ -36,8 +37,16 @@ class DaytimeServer {
  private:
   void accept() {
     acceptor_.async_accept([this](const boost::system::error_code& error, tcp::socket peer) {
-      if (!error) answer(std::make_shared<tcp::socket>(std::move(peer)));
+      if (error) return accept_later();
+      answer(std::make_shared<tcp::socket>(std::move(peer)));
       accept();
+    });
+  }
+  /// Out of descriptors, for instance: some connection will end.
+  void accept_later() {
+    pause_.expires_after(std::chrono::seconds(1));
+    pause_.async_wait([this](const boost::system::error_code& error) {
+      if (!error) accept();
     });
   }
   void answer(const std::shared_ptr<tcp::socket>& peer) {
@@ -50,6 +59,7 @@ class DaytimeServer {
   }
 
   tcp::acceptor acceptor_;
+  asio::steady_timer pause_;
   int answers_ = 0;
 };
 

@@ -7,6 +7,7 @@
 //
 //   curl http://127.0.0.1:8080/          a page
 //   ws://127.0.0.1:8080/                 sends back what it is sent
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core/buffers_to_string.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -79,7 +80,9 @@ asyncio::Coroutine<> talk_http(tcp::socket& socket) {
     });
     if (websocket::is_upgrade(request)) co_return co_await talk_websocket(socket, request);
     Response response = answer(request);
-    co_await http::async_write(socket, response, asyncio::use_awaitable);
+    co_await asyncio::timeout(request_limit, [&]() -> asyncio::Coroutine<> {
+      co_await http::async_write(socket, response, asyncio::use_awaitable);
+    });
     keep_alive = response.keep_alive();
   }
   socket.shutdown(tcp::socket::shutdown_send);
@@ -105,8 +108,12 @@ asyncio::Coroutine<> serve(std::string host, int port) {
   std::fflush(stdout);
   co_await asyncio::task_group([&](asyncio::TaskGroup& sessions) -> asyncio::Coroutine<> {
     for (;;) {
-      tcp::socket socket = co_await acceptor.async_accept(asyncio::use_awaitable);
-      sessions.create_task(session, std::move(socket));
+      auto [error, socket] =
+          co_await acceptor.async_accept(asio::as_tuple(asyncio::use_awaitable));
+      if (error)  // out of descriptors, for instance: some session will end
+        co_await asyncio::sleep(1s);
+      else
+        sessions.create_task(session, std::move(socket));
     }
   });
 }

@@ -5,6 +5,7 @@
 // like any other; the asyncio side could ask them as well.
 //
 //   many_threads [HOST [ECHO_PORT [STATISTICS_PORT]]]
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -12,10 +13,12 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -74,9 +77,14 @@ asio::awaitable<void> report(tcp::socket peer, asyncio::EventLoop& loop,
 asio::awaitable<void> serve_reports(tcp::acceptor acceptor, asyncio::EventLoop& loop,
                                     const Statistics& statistics) {
   for (;;) {
-    tcp::socket peer = co_await acceptor.async_accept(asio::use_awaitable);
-    asio::co_spawn(acceptor.get_executor(), report(std::move(peer), loop, statistics),
-                   asio::detached);
+    auto [error, peer] = co_await acceptor.async_accept(asio::as_tuple(asio::use_awaitable));
+    if (!error) {
+      asio::co_spawn(acceptor.get_executor(), report(std::move(peer), loop, statistics),
+                     asio::detached);
+    } else {  // out of descriptors, for instance: some connection will end
+      asio::steady_timer pause(acceptor.get_executor(), std::chrono::seconds(1));
+      co_await pause.async_wait(asio::use_awaitable);
+    }
   }
 }
 

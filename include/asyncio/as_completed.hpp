@@ -52,7 +52,7 @@ class Completions final : public FutureBase, private Watcher {
   Coroutine<Ref<FutureBase>> wait_for_one();
 
  private:
-  void child_done(FutureBase& child) override;
+  void child_done(Ref<FutureBase> child) override;
   const char* callback_name() const noexcept override {
     return "as_completed._handle_completion()";
   }

@@ -120,7 +120,7 @@ template <class T>
 class Promise final : public Frame {
  public:
   static_assert(has_plain_alignment<T>,
-                "asyncio: g++ 12 misplaces what is aligned beyond 16 bytes in a coroutine; return a "
+                "asyncio: compilers misplace what is aligned beyond 16 bytes in a coroutine; return a "
                 "std::unique_ptr of it");
 
   Promise() noexcept {}

@@ -426,14 +426,21 @@ namespace detail {
 std::exception_ptr caught_error();
 }  // namespace detail
 
+namespace detail {
+template <class E>
+bool is_a(const std::exception_ptr& error) noexcept {
+  return exception_cast<E>(error) != nullptr;
+}
+template <>
+inline bool is_a<Exception>(const std::exception_ptr& error) noexcept {
+  return is_exception(error);
+}
+}  // namespace detail
+
 // Is it one of these classes? isinstance<Exception> is is_exception(), as in Python.
 template <class... E>
 bool isinstance(const std::exception_ptr& error) noexcept {
-  return (exception_cast<E>(error) || ...);
-}
-template <>
-inline bool isinstance<Exception>(const std::exception_ptr& error) noexcept {
-  return is_exception(error);
+  return (detail::is_a<E>(error) || ...);
 }
 
 // Python's type(e).__name__; for foreign C++ types the unqualified type name.
@@ -458,7 +465,8 @@ E with_cause(E error, std::exception_ptr cause) {
 //
 // split<E>() sorts the members, through nested groups, into those that are an E and the rest. Each
 // half is a group of the same shape with the same message and cause, or null when empty; it is an
-// ExceptionGroup if its members allow it. A group that is an E itself is matched whole.
+// ExceptionGroup if its members allow it. A group that is an E itself is matched whole; one of a
+// derived class is one only inside the catch clause that it came to.
 // split<E, F>() matches either. subgroup<E>() is the first half.
 class ExceptionGroup : public Exception, public detail::GroupData {
  public:

@@ -315,7 +315,7 @@ class DoneCallbackNode : public HandleNode {
  public:
   using HandleNode::HandleNode;
   void completed_by(FutureBase& future) noexcept final { future_ = Ref<FutureBase>(&future); }
-  virtual bool equals(const void* tag, const void* callback) const noexcept = 0;
+  virtual bool equals(const void* tag, const void* callback) const = 0;
 
  protected:
   Ref<FutureBase> future_;
@@ -337,7 +337,7 @@ class DoneCallback final : public DoneCallbackNode {
     });
   }
 
-  bool equals(const void* tag, const void* callback) const noexcept override {
+  bool equals(const void* tag, const void* callback) const override {
     if constexpr (std::equality_comparable<F>) {
       return tag == &type_tag<F> && callback_ && *callback_ == *static_cast<const F*>(callback);
     } else {

@@ -29,7 +29,7 @@ struct FutureCallGraph {
 
 struct CallGraphOptions {
   int depth = 1;               ///< of the current task: 2 leaves the innermost call out, and so on
-  std::optional<int> limit{};  ///< so many calls: the innermost; if negative, the outermost
+  std::optional<int> limit{};  ///< so many calls: the outermost; if negative, the innermost
   std::source_location where = std::source_location::current();  ///< who asks
 };
 static_assert(detail::require_inline_options<CallGraphOptions>());
@@ -50,7 +50,7 @@ void print_call_graph(const AnyFuture& future, CallGraphOptions options = {},
                       std::ostream* file = nullptr);
 
 /// For combinators of one's own: the graph shows that `awaiter` waits for `future`, until it is
-/// discarded or one of them is gone. Awaiting, gather, wait, shield and task groups are known.
+/// discarded or one of them is gone; nothing if they belong to different loops. Awaiting, gather, wait, shield and task groups are known.
 void future_add_to_awaited_by(const AnyFuture& future, const AnyFuture& awaiter);
 void future_discard_from_awaited_by(const AnyFuture& future, const AnyFuture& awaiter);
 

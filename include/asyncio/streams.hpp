@@ -68,9 +68,7 @@ class StreamReaderState final : public Pooled {
   const std::exception_ptr& exception() const noexcept { return exception_; }
   void set_transport(std::shared_ptr<ReadTransport> transport);
   /// The connection goes on over another transport.
-  void replace_transport(std::shared_ptr<ReadTransport> transport) {
-    transport_ = std::move(transport);
-  }
+  void replace_transport(std::shared_ptr<ReadTransport> transport);
   std::string repr() const;
 
   // -- for the coroutines that read

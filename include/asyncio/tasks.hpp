@@ -144,6 +144,7 @@ class TaskBase : public ReadyNode, private Links {
  private:
   class CurrentTask;
   void cancel_step();
+  void cancel_awaited(FutureBase& awaited);
   void report_nested_step();
   void end_unstarted();
   void resume();
@@ -366,8 +367,11 @@ inline constexpr bool is_coroutine<Coroutine<T>> = true;
 template <class A>
 concept a_coroutine = is_coroutine<std::remove_cvref_t<A>>;
 template <class A>
-concept a_future = std::derived_from<std::remove_cvref_t<A>, AnyFuture> &&
-                   requires { typename std::remove_cvref_t<A>::value_type; };
+concept a_future = std::derived_from<std::remove_cvref_t<A>, AnyFuture>;
+/// Of a result that is not known: an AnyFuture or an AnyTask. Its value is not asked for.
+template <class A>
+concept an_erased_future =
+    a_future<A> && !requires { typename std::remove_cvref_t<A>::value_type; };
 
 template <class A>
 decltype(auto) get_awaiter(A&& awaitable) {

@@ -27,7 +27,11 @@ namespace detail {
 /// The part of Sleep that does not depend on T.
 class SleepBase {
  public:
-  bool await_ready() const noexcept { return false; }
+  bool await_ready() const {
+    if (task_) [[unlikely]]
+      throw_reused();
+    return false;
+  }
   template <std::derived_from<Frame> P>
   void await_suspend(std::coroutine_handle<P> frame) {
     task_ = &frame.promise().task();
@@ -47,10 +51,11 @@ class SleepBase {
 
  private:
   class Waking;
+  [[noreturn]] static void throw_reused();
   void wait();
 
   Duration delay_;
-  TaskBase* task_ = nullptr;
+  TaskBase* task_ = nullptr;  // until it is awaited
   Ref<FutureBase> future_;  // null if it only yields
 };
 
@@ -150,7 +155,7 @@ class Gathering : protected Watcher {
   std::vector<Ref<FutureBase>> children_;  // in the order of the arguments
 
  private:
-  void child_done(FutureBase& child) override;
+  void child_done(Ref<FutureBase> child) override;
   const char* callback_name() const noexcept override { return "gather._done_callback()"; }
   void wait_for(FutureBase& child);
 
@@ -166,7 +171,12 @@ void check_same_loop(const Scheduler& loop, const FutureBase& future);
 
 template <class T>
 value_or_none<T> take_child(FutureBase& child) {
-  return take_result(typed<T>(child));
+  if constexpr (std::is_void_v<T>) {  // or of another type that nobody here knows
+    child.check_result();
+    return {};
+  } else {
+    return take_result(typed<T>(child));
+  }
 }
 
 /// gather() of a fixed number of awaitables.
@@ -491,7 +501,7 @@ class Shield : private Watcher {
     Shield* shield = nullptr;
     bool queued = false;
   };
-  void child_done(FutureBase& inner) override;
+  void child_done(Ref<FutureBase> inner) override;
   const char* callback_name() const noexcept override { return "shield._inner_done_callback()"; }
 
   Ref<FutureBase> inner_;
@@ -521,10 +531,11 @@ class ShieldState final : public FutureState<T>, private Shield {
 template <Awaitable A>
 auto shield(A&& awaitable) {
   using T = await_result<A>;
+  using Outer = std::conditional_t<detail::an_erased_future<A>, AnyFuture, Future<T>>;
   detail::Scheduler& loop = detail::loop_of(awaitable);
   auto inner = detail::ensure_future(loop, std::forward<A>(awaitable));
-  if (inner.done()) return Future<T>(inner.state());
-  return Future<T>(detail::Ref<detail::FutureBase>(
+  if (inner.done()) return Outer(inner.state());
+  return Outer(detail::Ref<detail::FutureBase>(
       detail::adopt_ref, new detail::ShieldState<T>(loop, inner.state())));
 }
 

@@ -2,8 +2,8 @@
 #include "ssl/context.hpp"
 
 #include <algorithm>
-#include <array>
 #include <asyncio/detail/repr.hpp>
+#include <asyncio/logging.hpp>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -96,6 +96,14 @@ int select_alpn(SSL*, const unsigned char** chosen, unsigned char* chosen_size,
   return SSL_TLSEXT_ERR_OK;
 }
 
+/// A server's handshake that fails is the client's affair; a callback that does is the program's.
+void log_ignored(const std::exception_ptr& error) noexcept {
+  try {
+    get_logger("asyncio").error("Exception ignored in an SNI callback: {}", error);
+  } catch (...) {  // a sink's; it must not pass through OpenSSL
+  }
+}
+
 int on_server_name(SSL* ssl, int* alert, void* state) {
   const auto callback = static_cast<detail::SSLContextState*>(state)->sni_callback;
   if (!callback) return SSL_TLSEXT_ERR_OK;
@@ -109,6 +117,7 @@ int on_server_name(SSL* ssl, int* alert, void* state) {
     *alert = *refusal;
   } catch (...) {
     connection.thrown = std::current_exception();
+    log_ignored(connection.thrown);
     *alert = SSL_AD_HANDSHAKE_FAILURE;
   }
   return SSL_TLSEXT_ERR_ALERT_FATAL;
@@ -190,10 +199,9 @@ SSLContextState::SSLContextState(ssl::Protocol wanted)
   SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
   require(SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1);
   require(SSL_CTX_set_cipher_list(context, default_ciphers) == 1);
-  // A session is resumed only with the context that it began with: another may verify otherwise.
-  std::array<unsigned char, 16> name;
-  require(RAND_bytes(name.data(), name.size()) == 1);
-  require(SSL_CTX_set_session_id_context(context, name.data(), name.size()) == 1);
+  require(RAND_bytes(session_context_.data(), session_context_.size()) == 1);
+  require(SSL_CTX_set_session_id_context(context, session_context_.data(),
+                                         session_context_.size()) == 1);
   X509_VERIFY_PARAM* const verification = SSL_CTX_get0_param(context);
   X509_VERIFY_PARAM_set_flags(verification, X509_V_FLAG_TRUSTED_FIRST);
   X509_VERIFY_PARAM_set_hostflags(verification, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);

@@ -2,6 +2,7 @@
 // What stands behind an SSLContext.
 #pragma once
 
+#include <array>
 #include <asyncio/ssl.hpp>
 #include <cstdio>
 #include <memory>
@@ -38,6 +39,9 @@ class SSLContextState {
   explicit SSLContextState(ssl::Protocol wanted);
 
   SSL_CTX* native() noexcept { return context_.native_handle(); }
+  /// A session is resumed only with the context that it belongs to: another may verify otherwise.
+  using SessionContext = std::array<unsigned char, 16>;
+  const SessionContext& session_context() const noexcept { return session_context_; }
 
   const ssl::Protocol protocol;
   bool check_hostname;
@@ -48,6 +52,7 @@ class SSLContextState {
 
  private:
   boost::asio::ssl::context context_;
+  SessionContext session_context_;
 };
 
 inline SSL_CTX* native(const ssl::SSLContext& context) { return context.state()->native(); }

@@ -238,6 +238,14 @@ void SSLObject::set_context(const SSLContext& context) const {
   if ((wanted_mode & SSL_VERIFY_PEER) != 0 && !context.post_handshake_auth())
     mode &= ~SSL_VERIFY_POST_HANDSHAKE;
   SSL_set_verify(ssl, mode, nullptr);
+  // OpenSSL has made the session already, as one of the former context's.
+  if (SSL_SESSION* const session = SSL_get_session(ssl);
+      session && (wanted_mode & SSL_VERIFY_PEER) != 0 && !state_->handshake_done &&
+      !session_reused()) {
+    const auto& owner = context.state()->session_context();
+    if (SSL_SESSION_set1_id_context(session, owner.data(), owner.size()) != 1)
+      detail::throw_openssl_error();
+  }
   state_->context = context;
 }
 
@@ -253,7 +261,13 @@ Bytes SSLSession::id() const {
   return Bytes(reinterpret_cast<const char*>(id), size);
 }
 
-std::int64_t SSLSession::time() const { return SSL_SESSION_get_time(state_->native()); }
+std::int64_t SSLSession::time() const {
+#if OPENSSL_VERSION_NUMBER >= 0x30300000L
+  return SSL_SESSION_get_time_ex(state_->native());
+#else
+  return SSL_SESSION_get_time(state_->native());
+#endif
+}
 
 std::int64_t SSLSession::timeout() const { return SSL_SESSION_get_timeout(state_->native()); }
 

@@ -40,6 +40,7 @@ DatagramEndpoint::DatagramEndpoint(LoopCore& core, Socket socket,
     : SocketTransport(core, std::move(socket), Address()),
       connected_(!peername_.empty()),
       remote_(std::move(remote)) {
+  learn_sockname();  // sending gives it another one
   DatagramEndpoint::set_protocol(std::move(protocol));
 }
 

@@ -144,6 +144,7 @@ void ChildTransport::try_finish() {
 
 Coroutine<int> ChildTransport::wait(std::shared_ptr<ChildTransport> self) {
   if (self->return_code_) co_return *self->return_code_;
+  if (!self->loop_) throw RuntimeError("Event loop is closed");
   std::erase_if(self->exit_waiters_, [](const Future<int>& waiter) { return waiter.done(); });
   const Future<int> waiter;
   self->exit_waiters_.push_back(waiter);

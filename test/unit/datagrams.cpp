@@ -440,4 +440,12 @@ BOOST_AUTO_TEST_CASE(debug_mode_logs_the_creation) {
                            "created: (<DatagramTransport fd="));
 }
 
+BOOST_AUTO_TEST_CASE(cn22_the_name_of_an_endpoint_is_the_one_it_began_with) {
+  EventLoop loop;
+  const auto [transport, protocol] =
+      loop.run_until_complete(loop.create_datagram_endpoint<Recorder>({.family = AF_INET}));
+  transport->sendto("x", Address("127.0.0.1", 9));  // the kernel gives it a port
+  BOOST_TEST((transport->get_extra_info(sockname) == Address("0.0.0.0", 0)));
+}
+
 BOOST_AUTO_TEST_SUITE_END()

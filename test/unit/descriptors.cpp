@@ -444,4 +444,17 @@ BOOST_AUTO_TEST_CASE(in_a_guest_readers_run_among_the_hosts_handlers) {
   context.run();  // the handler of a loop that is gone
 }
 
+BOOST_FIXTURE_TEST_CASE(a_watch_on_a_server_ends_with_it, Pair) {
+  const auto held = std::make_shared<int>();
+  const auto factory = [] { return std::make_shared<Silent>(); };
+  const Server server = loop.run_until_complete(loop.create_server(factory, "127.0.0.1", 0));
+  const Address address = server.sockets()[0].getsockname();
+  loop.add_reader(server.sockets()[0], [held] {});
+  server.close();
+  BOOST_TEST(held.use_count() == 1);
+  Socket again(AF_INET, SOCK_STREAM);
+  again.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1);
+  BOOST_CHECK_NO_THROW(again.bind(address); again.listen(1));  // the port is free
+}
+
 BOOST_AUTO_TEST_SUITE_END()

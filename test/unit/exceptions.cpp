@@ -373,4 +373,26 @@ BOOST_AUTO_TEST_CASE(split_matches_a_group_itself_whole) {
   BOOST_TEST((whole.split<Exception>().second == nullptr));
 }
 
+BOOST_AUTO_TEST_CASE(exception_stands_for_all_errors_beside_other_classes_too) {
+  BOOST_TEST((isinstance<Exception, CancelledError>(std::make_exception_ptr(TimeoutError()))));
+  BOOST_TEST((isinstance<CancelledError, Exception>(std::make_exception_ptr(std::bad_alloc()))));
+  BOOST_TEST((!isinstance<Exception, CancelledError>(std::make_exception_ptr(SystemExit(1)))));
+  const ExceptionGroup whole("g", {std::make_exception_ptr(TimeoutError())});
+  BOOST_TEST((whole.split<Exception, KeyboardInterrupt>().second == nullptr));
+}
+
+BOOST_AUTO_TEST_CASE(split_knows_a_derived_group_where_it_is_caught) {
+  struct BatchError : ExceptionGroup {
+    using ExceptionGroup::ExceptionGroup;
+  };
+  try {
+    throw BatchError("batch", {std::make_exception_ptr(ValueError("x"))});
+  } catch (const ExceptionGroup& group) {
+    const auto [matched, rest] = group.split<BatchError>();
+    BOOST_TEST((exception_cast<BatchError>(matched) == &group));
+    BOOST_TEST((rest == nullptr));
+    BOOST_TEST((exception_cast<BatchError>(group.split<ExceptionGroup>().first) == &group));
+  }
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -617,4 +617,77 @@ BOOST_AUTO_TEST_CASE(with_return_exceptions_nothing_is_left_behind_wherever_it_i
   });
 }
 
+// -- tasks and futures of any type
+
+BOOST_AUTO_TEST_CASE(co2_an_any_task_is_a_future_and_stays_with_the_caller) {
+  Loop loop;
+  loop.create_task(returns(1));
+  loop.create_task(fails("x"));
+  const std::vector<AnyTask> tasks = all_tasks(loop);
+  const auto all = loop.run_until_complete(gather(return_exceptions, tasks));
+  BOOST_TEST(all[0].has_value());
+  BOOST_TEST(repr(all[1].exception()) == "ValueError('x')");
+  BOOST_TEST(tasks[0].done());
+  BOOST_TEST(all_tasks(loop).empty());
+}
+
+BOOST_AUTO_TEST_CASE(co2_an_any_task_is_cancelled_with_the_gathering) {
+  Loop loop;
+  const AnyTask task = loop.create_task(sleeps(1, 0));
+  const auto all = gather(task);
+  all.cancel();
+  loop.pass();
+  BOOST_TEST(task.cancelled());
+}
+
+// -- results that fail to be copied
+
+namespace {
+
+struct Stubborn {
+  Stubborn() = default;
+  Stubborn(const Stubborn&) { throw ValueError("no copy"); }
+  Stubborn(Stubborn&&) = default;
+  Stubborn& operator=(Stubborn&&) = default;
+};
+
+Coroutine<Stubborn> stubborn() { co_return Stubborn(); }
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_result_that_cannot_be_copied_is_the_outcome_and_leaves_no_loop) {
+  Loop loop;
+  const Task<Stubborn> task = loop.create_task(stubborn());
+  BOOST_TEST(thrown_by([&] { loop.run_until_complete(gather(task)); }) == "ValueError('no copy')");
+  BOOST_TEST(thrown_by([&] { loop.run_until_complete(shield(loop.create_task(stubborn()))); }) ==
+             "None");
+}
+
+BOOST_AUTO_TEST_CASE(a_result_that_nobody_else_holds_is_moved) {
+  Loop loop;
+  const auto body = []() -> Coroutine<> { (void)co_await gather(stubborn(), stubborn()); };
+  BOOST_TEST(thrown_by([&] { loop.run_until_complete(body()); }) == "None");
+}
+
+// -- a gathering that waits for itself
+
+BOOST_AUTO_TEST_CASE(a_task_that_cancels_and_gathers_itself_is_told) {
+  Loop loop;
+  std::vector<Task<>> tasks;
+  Lines log;
+  const auto shutdown = [&]() -> Coroutine<> {
+    for (const Task<>& task : tasks) task.cancel();
+    const Ending end = co_await ending(gather(return_exceptions, tasks));
+    log.push_back(end.what());
+    co_await asyncio::sleep(1);
+    log.push_back("and went on");
+  };
+  tasks.push_back(loop.create_task(waits(loop.create_future())));
+  tasks.push_back(loop.create_task(shutdown()));
+  loop.run_until_complete(asyncio::sleep(2));
+  BOOST_TEST(log.front() ==
+             "RuntimeError('maximum recursion depth exceeded: tasks wait for each other')");
+  BOOST_TEST(tasks[1].done());
+}
+
 BOOST_AUTO_TEST_SUITE_END()

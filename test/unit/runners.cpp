@@ -515,4 +515,41 @@ BOOST_AUTO_TEST_CASE(rule_115_a_handler_that_main_sets_takes_over) {
   BOOST_TEST(count == 1);
 }
 
+BOOST_AUTO_TEST_CASE(rule_115_the_program_cannot_remove_what_it_has_not_added) {
+  const auto main = []() -> Coroutine<> {
+    BOOST_TEST(!get_running_loop().remove_signal_handler(SIGINT));
+    interrupt();
+    co_await Future<>();
+  };
+  BOOST_TEST(thrown_by([&] { asyncio::run(main()); }) == "KeyboardInterrupt()");
+  BOOST_TEST(interrupt_is_default());
+}
+
+BOOST_AUTO_TEST_CASE(rule_115_an_action_that_main_sets_stays) {
+  constexpr auto action = [](int) {};
+  void (*const mine)(int) = action;
+  asyncio::run([&]() -> Coroutine<> {
+    std::signal(SIGINT, mine);
+    co_return;
+  });
+  BOOST_TEST((std::signal(SIGINT, SIG_DFL) == mine));
+}
+
+BOOST_AUTO_TEST_CASE(rule_115_an_interrupt_that_is_queued_when_the_run_ends_is_forgotten) {
+  Lines log;
+  const auto main = [&]() -> Coroutine<> {
+    EventLoop& loop = get_running_loop();
+    create_task(background(log, "task"));
+    loop.add_signal_handler(SIGUSR2, [&loop] {
+      loop.add_signal_handler(SIGINT, [] {});
+      throw SystemExit(1);
+    });
+    std::raise(SIGUSR2);
+    std::raise(SIGINT);
+    co_await Future<>();
+  };
+  BOOST_TEST(thrown_by([&] { asyncio::run(main()); }) == "SystemExit(1)");
+  BOOST_TEST(log == Lines({"task CancelledError()"}), boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_SUITE_END()

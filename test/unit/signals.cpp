@@ -283,4 +283,67 @@ BOOST_AUTO_TEST_CASE(rule_218_a_handler_runs_in_the_context_of_its_registration)
   BOOST_TEST(seen == 3);
 }
 
+BOOST_AUTO_TEST_CASE(rule_181_what_is_queued_runs_although_it_is_removed) {
+  EventLoop loop;
+  bool ran = false;
+  loop.add_signal_handler(SIGUSR1, [&] {
+    ran = true;
+    loop.stop();
+  });
+  loop.add_signal_handler(SIGUSR2, [&] { loop.remove_signal_handler(SIGUSR1); });
+  loop.call_soon([] {
+    std::raise(SIGUSR2);
+    std::raise(SIGUSR1);
+  });
+  loop.run_forever();
+  BOOST_TEST(ran);
+}
+
+BOOST_AUTO_TEST_CASE(rule_181_a_signal_that_was_noticed_is_for_whoever_was_added_again) {
+  EventLoop loop;
+  Trace trace;
+  loop.add_signal_handler(SIGUSR1, [&] { trace.push_back("old"); });
+  loop.call_soon([] { std::raise(SIGUSR1); });
+  loop.call_soon([&] {
+    loop.call_soon([&] {  // the pass that notices
+      loop.remove_signal_handler(SIGUSR1);
+      loop.add_signal_handler(SIGUSR1, [&] {
+        trace.push_back("new");
+        loop.stop();
+      });
+    });
+  });
+  loop.run_forever();
+  BOOST_TEST(joined(trace) == "new");
+}
+
+BOOST_AUTO_TEST_CASE(rule_181_a_handler_may_hold_what_removes_it) {
+  struct Service {
+    explicit Service(EventLoop& loop) : loop(loop) {}
+    ~Service() { still_there = loop.remove_signal_handler(SIGUSR1); }
+    EventLoop& loop;
+    bool& still_there = *new bool(true);
+  };
+  EventLoop loop;
+  auto service = std::make_shared<Service>(loop);
+  const std::unique_ptr<bool> still_there(&service->still_there);
+  loop.add_signal_handler(SIGUSR1, [service = std::move(service)] {});
+  BOOST_TEST(loop.remove_signal_handler(SIGUSR1));
+  BOOST_TEST(!*still_there);
+
+  service = std::make_shared<Service>(loop);
+  const std::unique_ptr<bool> again(&service->still_there);
+  loop.add_signal_handler(SIGUSR1, [service = std::move(service)] {});
+  loop.close();
+  BOOST_TEST(!*again);
+}
+
+BOOST_AUTO_TEST_CASE(rule_181_interrupted_system_calls_are_restarted) {
+  EventLoop loop;
+  loop.add_signal_handler(SIGUSR1, [] {});
+  struct sigaction action {};
+  ::sigaction(SIGUSR1, nullptr, &action);
+  BOOST_TEST((action.sa_flags & SA_RESTART) != 0);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -161,4 +161,16 @@ BOOST_AUTO_TEST_CASE(nothing_is_left_behind_wherever_it_is_cancelled) {
   BOOST_TEST(passes == 5u);
 }
 
+BOOST_AUTO_TEST_CASE(rule_50_it_is_used_up_by_awaiting_it) {
+  Loop loop;
+  auto nap = asyncio::sleep(1);
+  const auto naps = [&]() -> Coroutine<> { co_await nap; };
+  const auto first = loop.create_task(naps());
+  const auto second = loop.create_task(naps());
+  const std::string error = "RuntimeError('cannot reuse already awaited coroutine')";
+  BOOST_TEST(thrown_by([&] { loop.run_until_complete(second); }) == error);
+  BOOST_TEST(thrown_by([&] { loop.run_until_complete(first); }) == "None");
+  BOOST_TEST(thrown_by([&] { loop.run_until_complete(naps()); }) == error);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

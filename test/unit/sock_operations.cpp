@@ -318,4 +318,10 @@ BOOST_FIXTURE_TEST_CASE(one_task_may_send_while_another_one_receives, Pair) {
   BOOST_TEST(received == sent + 4);
 }
 
+BOOST_FIXTURE_TEST_CASE(nothing_is_received_at_once_also_if_nothing_is_there, Pair) {
+  BOOST_TEST(passes(loop.sock_recv(a, 0)) == 0);
+  BOOST_TEST(passes(loop.sock_recv_into(a, MutableBytes())) == 0);
+  BOOST_TEST(a.recv(0) == "");
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -71,7 +71,8 @@ struct Wired : OnLoop, Wires {
 
 /// One end of a stream without sockets.
 struct StreamEnd {
-  StreamEnd(Loop& loop, bool server_side) : reader(loop), wire(std::make_shared<WireEnd>(loop)) {
+  StreamEnd(Loop& loop, bool server_side, std::ptrdiff_t limit = constants::stream_limit)
+      : reader(loop, limit), wire(std::make_shared<WireEnd>(loop)) {
     ClientConnected connected;
     if (server_side) connected = [this](StreamReader, StreamWriter made) { writer.emplace(made); };
     protocol = std::make_shared<StreamReaderProtocol>(loop, reader, connected);
@@ -403,6 +404,31 @@ BOOST_AUTO_TEST_CASE(st22_cancelled_anywhere_the_connection_is_as_before_or_clos
       BOOST_TEST(points > 6u);
     }
   }
+}
+
+BOOST_AUTO_TEST_CASE(st22_what_comes_with_the_end_of_the_handshake_may_be_too_much_for_the_reader) {
+  Loop loop;
+  const StreamEnd client(loop, false);
+  const StreamEnd server(loop, true, 10);
+  WireEnd::join(client.wire, server.wire);
+  const auto serving = loop.create_task(server.start_tls());
+  server.wire->automatic = false;
+  const auto connecting = loop.create_task(client.start_tls());
+  loop.pass();
+  while (!connecting.done()) {  // up to the client's last flight
+    server.wire->receive();
+    loop.pass();
+  }
+  client.writer->write(std::string(30, 'x'));
+  loop.pass();
+  server.wire->receive();
+  loop.run_until_complete(serving);
+  BOOST_TEST(loop.run_until_complete(server.reader.readexactly(30)) == std::string(30, 'x'));
+  client.writer->write("more");
+  server.wire->automatic = true;
+  loop.pass();
+  server.wire->receive();
+  BOOST_TEST(loop.run_until_complete(server.reader.read(4)) == "more");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -523,4 +523,21 @@ BOOST_AUTO_TEST_CASE(st14_next_line_fails_as_readline_does) {
   BOOST_TEST(s.get(s.reader.next_line()).value() == "ab\n");
 }
 
+BOOST_AUTO_TEST_CASE(waited_for_in_another_loop_it_wakes_nobody) {
+  Stream s;
+  Loop other;
+  std::string log;
+  const Task<Bytes> task = other.create_task(s.reader.read(1));
+  other.call_soon([&] {  // in the same pass
+    s.reader.feed_data("x");
+    other.call_soon([&] { log += "behind it"; });
+  });
+  other.call_soon([&] { log += "next to it, "; });
+  const std::string error = thrown_by([&] { other.run_until_complete(task); });
+  BOOST_TEST(error.find("attached to a different loop") != error.npos);
+  other.pass(1);
+  BOOST_TEST(log == "next to it, behind it");
+  BOOST_TEST(s.get(s.reader.read(1)) == "x");
+}
+
 BOOST_AUTO_TEST_SUITE_END()

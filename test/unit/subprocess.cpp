@@ -21,6 +21,7 @@
 
 #include "captured_log.hpp"
 #include "error_of.hpp"
+#include "thrown_by.hpp"
 
 namespace {
 
@@ -28,6 +29,7 @@ using namespace asyncio;
 using namespace asyncio::subprocess;
 using unit_tests::CapturedLog;
 using unit_tests::error_of;
+using unit_tests::thrown_by;
 
 constexpr SubprocessOptions all_pipes{.stdin = PIPE, .stdout = PIPE, .stderr = PIPE};
 
@@ -320,6 +322,28 @@ BOOST_AUTO_TEST_CASE(the_loop_may_end_while_children_run) {
   siginfo_t info{};
   while (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0) ::usleep(0);
   BOOST_TEST(errno == ECHILD);
+}
+
+BOOST_AUTO_TEST_CASE(a_process_whose_loop_is_closed_is_waited_for_by_nobody) {
+  const auto start = []() -> Coroutine<Process> {
+    co_return co_await create_subprocess_exec("sleep", "1000");
+  };
+  const Process process = asyncio::run(start());
+  BOOST_TEST(thrown_by([&] { asyncio::run(process.wait()); }) ==
+             "RuntimeError('Event loop is closed')");
+}
+
+BOOST_AUTO_TEST_CASE(a_process_whose_loop_is_closed_has_no_pipes) {
+  const auto start = []() -> Coroutine<Process> {
+    const Process process = co_await create_subprocess_exec(
+        "sh", "-c", "exec sleep 1000 1>&-", SubprocessOptions{.stdout = PIPE});
+    const Bytes nothing = co_await process.stdout->read();
+    BOOST_TEST(nothing == "");
+    co_return process;
+  };
+  const Process process = asyncio::run(start());
+  BOOST_TEST(thrown_by([&] { asyncio::run(process.communicate()); }) ==
+             "RuntimeError('Event loop is closed')");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -8,6 +8,7 @@
 
 #include <openssl/ssl.h>
 
+#include "captured_log.hpp"
 #include "ssl/object.hpp"
 #include "tls_fixture.hpp"
 
@@ -408,6 +409,40 @@ BOOST_AUTO_TEST_CASE(a_client_that_has_not_offered_it_is_not_asked_later) {
   connection.connect();
   BOOST_TEST(error_of([&] { server_of(connection).verify_client_post_handshake(); }) ==
              "SSLError: [SSL: EXTENSION_NOT_RECEIVED] extension not received");
+}
+
+BOOST_AUTO_TEST_CASE(a_session_belongs_to_the_context_that_was_switched_to) {
+  for (const auto version : {ssl::TLSVersion::TLSv1_2, ssl::TLSVersion::TLSv1_3}) {
+    const ssl::SSLContext client = client_with_certificate();
+    client.set_check_hostname(false);
+    limit(client, version);
+    const ssl::SSLContext first = demanding_context();
+    const ssl::SSLContext server = switching(first, demanding_context());
+    const ssl::SSLSession session = session_of(client, server, "localhost");
+    BOOST_REQUIRE(session);
+    {
+      Connection again(client, server, "localhost");
+      client_of(again).set_session(session);
+      again.connect();  // a whole handshake, for OpenSSL looks at the first context's sessions
+      BOOST_TEST((!server_of(again).getpeercert_der().empty()));
+    }
+    Connection other(client, server, "other.test");  // nobody switches
+    client_of(other).set_session(session);
+    other.connect();
+    BOOST_TEST(!client_of(other).session_reused());
+  }
+}
+
+BOOST_AUTO_TEST_CASE(what_a_callback_throws_is_logged) {
+  const unit_tests::CapturedLog log;
+  const ssl::SSLContext server = server_context();
+  server.set_sni_callback([](const ssl::SSLObject&, std::optional<std::string_view>,
+                             const ssl::SSLContext&) -> std::optional<ssl::AlertDescription> {
+    throw ValueError("no such name");
+  });
+  Connection(client_context(), server).handshake();
+  BOOST_REQUIRE(log.messages().size() == 1u);
+  BOOST_TEST(log.messages()[0] == "Exception ignored in an SNI callback: no such name");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

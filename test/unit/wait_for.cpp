@@ -295,4 +295,28 @@ BOOST_AUTO_TEST_CASE(nothing_is_left_behind_wherever_it_is_cancelled) {
   });
 }
 
+BOOST_AUTO_TEST_CASE(rule_71_with_timeout_zero_an_any_task_is_as_any_other) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    const AnyTask done = create_task(returns(1));
+    co_await done;
+    const Ending at_once = co_await ending(asyncio::wait_for(done, 0));
+    BOOST_TEST(at_once.what() == "None");
+    const AnyTask pending = create_task(sleeps(1, 1));
+    const Ending late = co_await ending(asyncio::wait_for(pending, 0));
+    BOOST_TEST(late.what() == "TimeoutError()");
+    BOOST_TEST(pending.cancelled());
+  });
+}
+
+BOOST_AUTO_TEST_CASE(co9_ensure_future_gives_back_an_any_task) {
+  Loop loop;
+  loop.run([]() -> Coroutine<> {
+    const AnyTask task = create_task(returns(1));
+    BOOST_TEST((ensure_future(task) == task));
+    co_await task;
+    BOOST_TEST((shield(task) == task));
+  });
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -53,6 +53,7 @@ class Sleeper : public Awaited {
   void refuse(TaskBase& task) {
     task.refuse(*this);
     task_ = &task;
+    phase_ = Phase::woken;  // its turn to throw is queued
   }
   bool waited() const noexcept { return task_ != nullptr; }
   /// After it was woken.

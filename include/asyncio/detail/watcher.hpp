@@ -25,8 +25,9 @@ class Watcher : private Links {
   Watcher& operator=(const Watcher&) = delete;
   ~Watcher();
 
-  /// One of the watched is done; called through the loop, as a done-callback.
-  virtual void child_done(FutureBase& child) = 0;
+  /// One of the watched is done; called through the loop, as a done-callback. What it throws
+  /// becomes the outcome of this future: copying a value may fail.
+  virtual void child_done(Ref<FutureBase> child) = 0;
   /// The name of that callback.
   virtual const char* callback_name() const noexcept = 0;
   /// On whose behalf it waits; null if that is not known.
