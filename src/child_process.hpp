@@ -26,7 +26,8 @@ struct ChildRequest {
   ChildRequest(std::vector<std::string> argv, const SubprocessOptions& options,
                subprocess::Stdio usual);
 
-  std::vector<std::string> arguments;  // the program is the first
+  std::vector<std::string> arguments;
+  std::string program;  // the first argument, unless the options name another
   std::optional<subprocess::Environment> environment;
   std::string directory;
   std::vector<int> pass_fds;
@@ -38,6 +39,10 @@ struct ChildRequest {
   bool restore_signals;
   bool start_new_session;
   std::optional<int> process_group;
+  std::optional<unsigned> user;
+  std::optional<unsigned> group;
+  std::optional<std::vector<unsigned>> extra_groups;
+  int umask;
 };
 
 struct StartedChild {

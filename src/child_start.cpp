@@ -3,9 +3,13 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#ifndef __linux__
+#include <grp.h>
+#endif
 
 #include <algorithm>
 #include <asyncio/exceptions.hpp>
@@ -87,6 +91,7 @@ std::vector<std::string> to_lines(const subprocess::Environment& environment) {
 void check(const ChildRequest& request) {
   if (request.arguments.empty()) throw ValueError("no program was given");
   for (const std::string& argument : request.arguments) check_text(argument);
+  check_text(request.program);
   check_text(request.directory);
   for (const int number : {STDIN_FILENO, STDOUT_FILENO}) {
     if (request.streams[static_cast<std::size_t>(number)].kind() == Stdio::Kind::as_stdout)
@@ -158,6 +163,26 @@ void reset_signal_handlers() noexcept {
   }
 }
 
+bool changes_identity(const ChildRequest& request) noexcept {
+  return request.user || request.group || request.extra_groups;
+}
+
+/// The kernel's own calls where they are: the C library's would tell all threads of ours. False and
+/// errno.
+bool change_identity(const ChildRequest& request) noexcept {
+  static_assert(sizeof(unsigned) == sizeof(gid_t) && sizeof(unsigned) == sizeof(uid_t));
+  const auto& groups = request.extra_groups;
+#ifdef __linux__
+  return (!groups || ::syscall(SYS_setgroups, groups->size(), groups->data()) == 0) &&
+         (!request.group || ::syscall(SYS_setregid, *request.group, *request.group) == 0) &&
+         (!request.user || ::syscall(SYS_setreuid, *request.user, *request.user) == 0);
+#else
+  return (!groups || ::setgroups(static_cast<int>(groups->size()), groups->data()) == 0) &&
+         (!request.group || ::setregid(*request.group, *request.group) == 0) &&
+         (!request.user || ::setreuid(*request.user, *request.user) == 0);
+#endif
+}
+
 /// Only async-signal-safe calls.
 [[noreturn]] void run_child(const Plan& plan) noexcept {
   const ChildRequest& request = *plan.request;
@@ -169,6 +194,7 @@ void reset_signal_handlers() noexcept {
   for (const int number : request.pass_fds)
     if (::fcntl(number, F_SETFD, 0) < 0) fail(plan, Step::prepare);
   if (plan.directory && ::chdir(plan.directory) != 0) fail(plan, Step::directory);
+  if (request.umask >= 0) ::umask(static_cast<mode_t>(request.umask));
   reset_signal_handlers();
   if (request.restore_signals) {
     ::signal(SIGPIPE, SIG_DFL);
@@ -176,6 +202,7 @@ void reset_signal_handlers() noexcept {
   }
   if (request.start_new_session && ::setsid() < 0) fail(plan, Step::prepare);
   if (request.process_group && ::setpgid(0, *request.process_group) != 0) fail(plan, Step::prepare);
+  if (!change_identity(request)) fail(plan, Step::prepare);
   ::pthread_sigmask(SIG_SETMASK, &plan.mask, nullptr);
 
   int telling = 0;  // of the first place where there is something that cannot be run
@@ -187,13 +214,14 @@ void reset_signal_handlers() noexcept {
   fail(plan, Step::execute);
 }
 
-/// -1 and errno. vfork: the child borrows our memory until exec, however much it is. Nothing but
-/// the child runs in this thread meanwhile, also no signal handler.
+/// -1 and errno. vfork: the child borrows our memory until exec, however much it is; one that
+/// becomes another user, whom that user may trace then, does not. Nothing but the child runs in this
+/// thread meanwhile, also no signal handler.
 pid_t fork_child(Plan& plan) noexcept {
   sigset_t all;
   sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &plan.mask);
-  const pid_t pid = ::vfork();
+  const pid_t pid = changes_identity(*plan.request) ? ::fork() : ::vfork();
   if (pid == 0) run_child(plan);
   const int error = errno;
   ::pthread_sigmask(SIG_SETMASK, &plan.mask, nullptr);
@@ -217,7 +245,7 @@ std::optional<Failure> read_report(const FileDescriptor& report) {
 [[noreturn]] void throw_failure(const Failure& failure, const ChildRequest& request) {
   std::string text = std::generic_category().message(failure.error);
   if (failure.step == Step::directory) text += ": " + repr_str(request.directory);
-  if (failure.step == Step::execute) text += ": " + repr_str(request.arguments[0]);
+  if (failure.step == Step::execute) text += ": " + repr_str(request.program);
   throw_os_error(failure.error, text);
 }
 
@@ -226,13 +254,21 @@ std::optional<Failure> read_report(const FileDescriptor& report) {
 ChildRequest::ChildRequest(std::vector<std::string> argv, const SubprocessOptions& options,
                            Stdio usual)
     : arguments(std::move(argv)),
+      program(!options.executable.empty() ? options.executable
+              : arguments.empty()         ? std::string_view()
+                                          : std::string_view(arguments[0])),
       directory(options.cwd),
       pass_fds(options.pass_fds.begin(), options.pass_fds.end()),
       streams{options.stdin, options.stdout, options.stderr},
       close_fds(options.close_fds || !pass_fds.empty()),
       restore_signals(options.restore_signals),
       start_new_session(options.start_new_session),
-      process_group(options.process_group) {
+      process_group(options.process_group),
+      user(options.user),
+      group(options.group),
+      umask(options.umask) {
+  if (options.extra_groups)
+    extra_groups.emplace(options.extra_groups->begin(), options.extra_groups->end());
   if (options.env) environment = *options.env;
   for (std::size_t number = 0; number != streams.size(); ++number) {
     Stdio& stream = streams[number];
@@ -277,7 +313,7 @@ StartedChild start_child(const ChildRequest& request) {
   auto [report, reported] = FileDescriptor::pipe();
   reported = above_standard(std::move(reported));
   const std::vector<std::string> places =
-      places_of(request.arguments[0], path_of(request.environment));
+      places_of(request.program, path_of(request.environment));
   std::vector<std::string> variables;
   if (request.environment) variables = to_lines(*request.environment);
   const std::vector<char*> programs = to_pointers(places);

@@ -252,7 +252,7 @@ class EventLoop {
   /// warning. On cancel it only stops waiting.
   Coroutine<> shutdown_default_executor(std::optional<Duration> timeout = {});
 
-  // -- signals (surface A14), the main thread's loop only, POSIX
+  // -- signals (surface A14)
 
   /// Calls f(args...) in the loop when the signal arrives; replaces what was there (rule 180).
   /// ValueError for a bad number, RuntimeError if the signal cannot be caught.
@@ -281,7 +281,7 @@ class EventLoop {
                                                          std::forward<Args>(args)...),
                                         detail::capture_context()));
   }
-  /// False if there was no reader.
+  /// False if there was no reader. RuntimeError if a transport uses the descriptor.
   bool remove_reader(Descriptor descriptor) {
     return remove_watch(descriptor, detail::Readiness::readable);
   }

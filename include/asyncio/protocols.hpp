@@ -97,7 +97,8 @@ class Protocol : public StreamProtocol {
   virtual void fetch_data() {}
 };
 
-/// A protocol for a stream of bytes that says where they go; nothing is copied.
+/// A protocol for a stream of bytes that says where they go; much data comes there directly, little
+/// by a copy.
 /// Python: asyncio.BufferedProtocol.
 class BufferedProtocol : public StreamProtocol {
  public:

@@ -33,7 +33,8 @@ class Server {
   /// Stops listening and closes the listening sockets now; connections live on. Cancels a
   /// serve_forever() that waits. Idempotent.
   void close() const;
-  /// close() on every connection that is open.
+  /// close() on every connection that is open. One that has something to send lives on until the
+  /// peer has taken it, without limit: wait_for() wait_closed(), and then abort_clients().
   void close_clients() const;
   /// abort() on every connection that is open.
   void abort_clients() const;
@@ -47,7 +48,7 @@ class Server {
   /// refuses, RuntimeError if the server is closed.
   Coroutine<> start_serving() const;
   /// Serves until the task is cancelled or the server closed, and ends with CancelledError either
-  /// way. A cancelled one closes the server and waits as wait_closed() does first. RuntimeError if
+  /// way; first it waits as wait_closed() does. A cancelled one closes the server. RuntimeError if
   /// the server is closed, or somebody else is in here.
   Coroutine<> serve_forever() const;
   /// Completes when the server is closed and its last connection is gone; at once if that is so.

@@ -77,6 +77,13 @@ struct SubprocessOptions {
   bool restore_signals = true;     ///< SIGPIPE and SIGXFSZ have their default action in the child
   bool start_new_session = false;  ///< setsid()
   std::optional<int> process_group{};  ///< setpgid(); 0: a group of its own
+  std::optional<unsigned> user{};      ///< setreuid(); a name's number is getpwnam()'s
+  std::optional<unsigned> group{};     ///< setregid()
+  std::optional<std::span<const unsigned>> extra_groups{};  ///< setgroups(); empty: none
+  int umask = -1;                                           ///< negative: ours
+  /// The program that is run, if not the first argument, which is then only its name; in a command
+  /// line, another shell.
+  std::string_view executable{};
   /// Of the StreamReaders of create_subprocess_exec and create_subprocess_shell.
   std::ptrdiff_t limit = constants::stream_limit;
 };

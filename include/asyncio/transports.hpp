@@ -114,8 +114,9 @@ class SendingTransport : public virtual BaseTransport {
   virtual std::size_t get_write_buffer_size() const = 0;
   /// (low, high), in this order.
   virtual std::pair<std::size_t, std::size_t> get_write_buffer_limits() const = 0;
-  /// pause_writing() is called as soon as more than `high` bytes wait, which may be now, and
-  /// resume_writing() when a flush leaves `low` or fewer. ValueError unless high >= low.
+  /// pause_writing() is called as soon as more than `high` bytes wait, which may be now (over TLS, as
+  /// in Python, as soon as `high` do), and resume_writing() when a flush leaves `low` or fewer.
+  /// ValueError unless high >= low.
   virtual void set_write_buffer_limits(WriteBufferLimits limits) = 0;
   void set_write_buffer_limits() { set_write_buffer_limits(WriteBufferLimits{}); }
 };
@@ -143,7 +144,7 @@ class WriteTransport : public SendingTransport {
     write_views(views);
   }
   /// Closes the sending side when the buffer is empty; reading goes on. Idempotent, and does
-  /// nothing when closing.
+  /// nothing when closing. OSError if the system refuses at once: the peer is gone.
   virtual void write_eof() = 0;
   virtual bool can_write_eof() const = 0;
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSL-1.0
 # Installs asyncio, builds the project beside this file against it and runs the program.
 # Takes KIND: `this_kind` installs the build in BUILD; `other_kind` first makes a build of the kind
-# (shared or static) that BUILD is not. SHARED says which BUILD is. Also takes SOURCE, SCRATCH,
+# (shared or static) that BUILD is not; `subdirectory` installs nothing, and compiles the program
+# with asyncio as a part of that project. SHARED says which BUILD is. Also takes SOURCE, SCRATCH,
 # GENERATOR, COMPILER and BOOST (where Boost's package is).
 
 function(run)
@@ -12,6 +13,17 @@ set(settings -G "${GENERATOR}" -DCMAKE_BUILD_TYPE=Debug "-DCMAKE_CXX_COMPILER=${
              "-DBoost_DIR=${BOOST}")
 
 file(REMOVE_RECURSE "${SCRATCH}/prefix" "${SCRATCH}/consumer")
+if(KIND STREQUAL "subdirectory")
+  run("${CMAKE_COMMAND}" -S "${CMAKE_CURRENT_LIST_DIR}" -B "${SCRATCH}/consumer" ${settings}
+      "-DASYNCIO_SOURCE=${SOURCE}")
+  run("${CMAKE_COMMAND}" --build "${SCRATCH}/consumer" --target consumer_objects)
+  execute_process(COMMAND "${CMAKE_COMMAND}" --build "${SCRATCH}/consumer" --target help
+                  OUTPUT_VARIABLE targets COMMAND_ERROR_IS_FATAL ANY)
+  if(targets MATCHES "protocol_echo_server|unit\\.")
+    message(FATAL_ERROR "asyncio brings its examples or tests along")
+  endif()
+  return()
+endif()
 if(KIND STREQUAL "other_kind")
   if(SHARED)
     set(shared OFF)

@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "child_fixture.hpp"
@@ -169,6 +170,40 @@ BOOST_FIXTURE_TEST_CASE(sessions_and_groups_are_those_asked_for, Child) {
   BOOST_TEST((numbers({}) == std::pair(false, false)));
   BOOST_TEST((numbers({.process_group = 0}) == std::pair(true, false)));
   BOOST_TEST((numbers({.start_new_session = true}) == std::pair(true, true)));
+}
+
+BOOST_FIXTURE_TEST_CASE(the_umask_is_the_one_asked_for, Child) {
+  const mode_t ours = ::umask(022);
+  BOOST_TEST(output_of("umask", {.umask = 027}) == "0027\n");
+  BOOST_TEST(output_of("umask", {}) == "0022\n");
+  ::umask(ours);
+}
+
+// Only root may become somebody else; anybody may become what he is.
+BOOST_FIXTURE_TEST_CASE(user_and_groups_are_those_asked_for, Child) {
+  const bool is_root = ::geteuid() == 0;
+  const unsigned user = is_root ? 65534 : ::geteuid();
+  const unsigned group = is_root ? 65533 : ::getegid();
+  const std::vector<unsigned> extra{65533, 65532};
+  SubprocessOptions options{.user = user, .group = group};
+  if (is_root) options.extra_groups = extra;
+  const std::string ids = std::to_string(user) + "\n" + std::to_string(group) + "\n";
+  const std::string text = output_of("id -u; id -g; id -G", options);
+  BOOST_TEST(text.starts_with(ids));
+  if (is_root) {
+    BOOST_TEST(text == ids + "65533 65532\n");
+    const std::string alone = output_of("id -G", {.group = 65533, .extra_groups = std::span<const unsigned>()});
+    BOOST_TEST(alone == "65533\n");
+  } else {
+    BOOST_TEST(error_of("true", SubprocessOptions{.extra_groups = extra}) ==
+               "PermissionError(1, 'Operation not permitted')");
+  }
+}
+
+BOOST_FIXTURE_TEST_CASE(the_program_may_be_another_than_its_name, Child) {
+  BOOST_TEST(output_of("echo $0", {.executable = "sh"}) == "/bin/sh\n");
+  BOOST_TEST(error_of("true", SubprocessOptions{.executable = "/nonexistent"}) ==
+             "FileNotFoundError(2, \"No such file or directory: '/nonexistent'\")");
 }
 
 BOOST_FIXTURE_TEST_CASE(signals_are_as_at_the_start_of_a_program, Child) {
