@@ -608,7 +608,8 @@ class EventLoop {
 
   // -- beneath
 
-  /// The context that this loop drives, or whose guest it is.
+  /// The context that this loop drives, or whose guest it is. Of one that it drives, Asio's objects
+  /// are for the loop's thread only, and have no locks; post() is for any thread.
   boost::asio::io_context& get_io_context() noexcept;
   /// Where all of this loop runs: its context, or its strand. A handler bound to it may use the loop
   /// as the loop's callbacks may. Any thread, closed or not, while the loop and its context exist.
