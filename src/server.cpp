@@ -27,6 +27,8 @@ const Logger& logger() {
   return asyncio;
 }
 
+constexpr const char* not_made = "Error on transport creation for incoming connection";
+
 bool out_of_resources(int error) {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
@@ -191,14 +193,31 @@ void ServerState::connected(Socket socket, Address peer) {
     }
     if (closed_) return;
     std::shared_ptr<BaseProtocol> lowest = protocol;
-    if (tls_) lowest = make_tls_transport(*loop_, *tls_, protocol, nullptr).protocol;
+    if (tls_) lowest = over_tls(protocol);
     make_stream_transport(*loop_, std::move(socket), std::move(lowest), nullptr, std::move(peer),
                           Ref<ServerState>(this));
   } catch (...) {
-    loop_->call_exception_handler({.message = "Error on transport creation for incoming connection",
+    loop_->call_exception_handler({.message = not_made,
                                    .exception = caught_error(),
                                    .protocol = std::move(protocol)});
   }
+}
+
+/// In debug mode it is told which clients fail to shake hands (rule 153).
+std::shared_ptr<BaseProtocol> ServerState::over_tls(const std::shared_ptr<BaseProtocol>& protocol) {
+  if (!loop_->debug()) return make_tls_transport(*loop_, *tls_, protocol, nullptr).protocol;
+  const Future<void> shaken(*loop_);
+  OverTls over = make_tls_transport(*loop_, *tls_, protocol,
+                                    Ref<FutureState<void>>(&shaken.typed_state()));
+  shaken.add_done_callback(
+      [loop = loop_, protocol, transport = over.transport](const AnyFuture& done) {
+        if (std::exception_ptr error = done.exception())
+          loop->call_exception_handler({.message = not_made,
+                                        .exception = std::move(error),
+                                        .protocol = protocol,
+                                        .transport = transport});
+      });
+  return std::move(over.protocol);
 }
 
 void ServerState::close_sockets() noexcept {

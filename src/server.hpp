@@ -53,6 +53,7 @@ class ServerState final : public Resource, public SelfHolding<ServerState> {
 
   void accepted(Socket socket, Address peer);
   void connected(Socket socket, Address peer);
+  std::shared_ptr<BaseProtocol> over_tls(const std::shared_ptr<BaseProtocol>& protocol);
   void close_sockets() noexcept;
   void wake();
 

@@ -491,11 +491,11 @@ void TlsTransport::cancel_timer() noexcept {
 
 void TlsTransport::fatal_error(const std::exception_ptr& error, const char* message) {
   if (!loop_) return;
+  force_close(error);
   if (!isinstance<OSError>(error) && !is_cancelled_error(error))
     report(message, error);
   else if (loop_->debug())
     transport_logger().debug("{}: {}\n{}", repr(), message, asyncio::repr(error));
-  force_close(error);
 }
 
 void TlsTransport::report(std::string message, std::exception_ptr error) {

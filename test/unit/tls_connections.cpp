@@ -280,6 +280,23 @@ BOOST_FIXTURE_TEST_CASE(r192_a_server_goes_on_after_clients_that_fail, Contexts)
   BOOST_TEST(loop.reports.empty());
 }
 
+BOOST_FIXTURE_TEST_CASE(rule_153_in_debug_mode_a_failed_handshake_is_told, Contexts) {
+  const CapturedLog log;
+  loop.set_debug(true);
+  const auto body = [&]() -> Coroutine<> {
+    const Server server = co_await loop.create_server<Echo>("127.0.0.1", 0, {.ssl = &servers});
+    const auto without_tls =
+        co_await loop.create_connection<Visitor>("127.0.0.1", port_of(server));
+    without_tls.first->write("GET / HTTP/1.1\r\n\r\n");
+    co_await without_tls.second->lost;
+    server.close();
+    co_await server.wait_closed();
+  };
+  loop.run(body);
+  BOOST_REQUIRE(loop.reports.size() == 1u);
+  BOOST_TEST(loop.reports[0].starts_with("Error on transport creation for incoming connection"));
+}
+
 BOOST_FIXTURE_TEST_CASE(cn24_a_client_and_a_server_over_a_unix_socket, Contexts) {
   const socket_tests::Folder folder;
   const std::string path = folder / "socket";
