@@ -214,8 +214,8 @@ bool change_identity(const ChildRequest& request) noexcept {
   fail(plan, Step::execute);
 }
 
-/// -1 and errno. vfork: the child borrows our memory until exec, however much it is; one that
-/// becomes another user, whom that user may trace then, does not. Nothing but the child runs in this
+/// -1 and errno. vfork: the child borrows our memory until exec, however much it is; not one that
+/// becomes another user, who could look at that memory then. Nothing but the child runs in this
 /// thread meanwhile, also no signal handler.
 pid_t fork_child(Plan& plan) noexcept {
   sigset_t all;

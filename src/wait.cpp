@@ -88,7 +88,8 @@ void Gathering::wait_for(FutureBase& child) {
 void Gathering::seal() {
   sealed_ = true;
   if (waiting_ == 0) return collect();
-  for (FutureBase* child : std::exchange(done_before_, {})) Gathering::child_done(Ref<FutureBase>(child));
+  for (FutureBase* child : std::exchange(done_before_, {}))
+    Gathering::child_done(Ref<FutureBase>(child));
 }
 
 void Gathering::child_done(Ref<FutureBase> child) {

@@ -120,8 +120,8 @@ template <class T>
 class Promise final : public Frame {
  public:
   static_assert(has_plain_alignment<T>,
-                "asyncio: compilers misplace what is aligned beyond 16 bytes in a coroutine; return a "
-                "std::unique_ptr of it");
+                "asyncio: compilers misplace what is aligned beyond 16 bytes in a coroutine; "
+                "return a std::unique_ptr of it");
 
   Promise() noexcept {}
   Coroutine<T> get_return_object() noexcept;

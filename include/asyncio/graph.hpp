@@ -50,7 +50,8 @@ void print_call_graph(const AnyFuture& future, CallGraphOptions options = {},
                       std::ostream* file = nullptr);
 
 /// For combinators of one's own: the graph shows that `awaiter` waits for `future`, until it is
-/// discarded or one of them is gone; nothing if they belong to different loops. Awaiting, gather, wait, shield and task groups are known.
+/// discarded or one of them is gone; nothing if they belong to different loops. Awaiting, gather,
+/// wait, shield and task groups are known.
 void future_add_to_awaited_by(const AnyFuture& future, const AnyFuture& awaiter);
 void future_discard_from_awaited_by(const AnyFuture& future, const AnyFuture& awaiter);
 

@@ -114,8 +114,8 @@ class SendingTransport : public virtual BaseTransport {
   virtual std::size_t get_write_buffer_size() const = 0;
   /// (low, high), in this order.
   virtual std::pair<std::size_t, std::size_t> get_write_buffer_limits() const = 0;
-  /// pause_writing() is called as soon as more than `high` bytes wait, which may be now (over TLS, as
-  /// in Python, as soon as `high` do), and resume_writing() when a flush leaves `low` or fewer.
+  /// pause_writing() is called as soon as more than `high` bytes wait, which may be now (over TLS,
+  /// as in Python, as soon as `high` do), and resume_writing() when a flush leaves `low` or fewer.
   /// ValueError unless high >= low.
   virtual void set_write_buffer_limits(WriteBufferLimits limits) = 0;
   void set_write_buffer_limits() { set_write_buffer_limits(WriteBufferLimits{}); }

@@ -192,8 +192,8 @@ BOOST_FIXTURE_TEST_CASE(user_and_groups_are_those_asked_for, Child) {
   BOOST_TEST(text.starts_with(ids));
   if (is_root) {
     BOOST_TEST(text == ids + "65533 65532\n");
-    const std::string alone = output_of("id -G", {.group = 65533, .extra_groups = std::span<const unsigned>()});
-    BOOST_TEST(alone == "65533\n");
+    const SubprocessOptions alone{.group = 65533, .extra_groups = std::span<const unsigned>()};
+    BOOST_TEST(output_of("id -G", alone) == "65533\n");
   } else {
     BOOST_TEST(error_of("true", SubprocessOptions{.extra_groups = extra}) ==
                "PermissionError(1, 'Operation not permitted')");
