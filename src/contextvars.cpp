@@ -39,9 +39,34 @@ void ContextState::assign(std::uint64_t variable, std::shared_ptr<const void> va
   map = std::move(changed);
 }
 
+namespace {
+
+/// The context of a thread outside tasks and callbacks.
+class ThreadContext {
+ public:
+  /// Destructors that come later find it empty, those of its own values too.
+  ~ThreadContext() {
+    ended_ = true;
+    if (thread_state.context == &context_) thread_state.context = nullptr;
+    const Ref<ContextState> last = std::move(context_);
+  }
+  static Ref<ContextState>& of_this_thread() {
+    if (ended_) return *new Ref<ContextState>;  // nobody will be left to free it
+    thread_local ThreadContext context;
+    return context.context_;
+  }
+
+ private:
+  ThreadContext() = default;
+
+  static inline constinit thread_local bool ended_ = false;
+  Ref<ContextState> context_;
+};
+
+}  // namespace
+
 Ref<ContextState>& context_slot() {
-  thread_local Ref<ContextState> of_the_thread;  // outside tasks and callbacks
-  if (!thread_state.context) thread_state.context = &of_the_thread;
+  if (!thread_state.context) thread_state.context = &ThreadContext::of_this_thread();
   return *thread_state.context;
 }
 

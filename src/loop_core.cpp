@@ -99,10 +99,8 @@ class LoopCore::Guests : public boost::asio::execution_context::service {
   std::vector<LoopCore*> cores_;
 };
 
-// Other threads post to it, and nothing else, so the sockets need no locks.
 LoopCore::LoopCore(LoopOptions options)
-    : LoopCore(options, std::make_unique<boost::asio::io_context>(
-                            BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO)) {}
+    : LoopCore(options, std::make_unique<boost::asio::io_context>(1)) {}
 
 LoopCore::LoopCore(LoopOptions options, std::unique_ptr<boost::asio::io_context> context)
     : LoopCore(options, *context) {

@@ -222,7 +222,7 @@ class LoopCore final : public Scheduler {
   }
   void hold_context() noexcept;
   void poll();
-  void take_events();
+  unsigned take_events();
   /// How long passes have followed each other without a look at the kernel.
   struct Budget {
     static constexpr unsigned most = 64;  // passes
@@ -248,7 +248,7 @@ class LoopCore final : public Scheduler {
   bool comes_alone() const noexcept;
   void run_first_event();
   void finish_batch();
-  void wait(Duration time);
+  unsigned wait(Duration time);
   void pump();
   void rest();
   void arm_timer();

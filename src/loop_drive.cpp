@@ -94,25 +94,25 @@ void LoopCore::run_owned() {
 // time; in between, passes follow each other without a system call.
 void LoopCore::poll() {
   const Duration time_to_wait = wait_time();
+  unsigned events;
   if (time_to_wait != Duration()) {
-    wait(time_to_wait);
-    if (!batch_open_) budget_ = Budget(time());
+    events = wait(time_to_wait);
+    if (batch_open_) return;
   } else {
     batch_open_ = false;
-    take_events();
+    events = take_events();
+    if (events != events_at_once && context_->stopped()) stop();
   }
+  budget_ = events == events_at_once ? Budget::used_up() : Budget(time());
 }
 
 // What has come is for this pass; of very much, the rest comes with the next ones. A busy loop would
-// otherwise touch each of many connections twice, and find none in the processor's cache.
-void LoopCore::take_events() {
-  for (unsigned i = 0; i != events_at_once; ++i) {
-    if (context_->poll_one() != 0) continue;
-    if (context_->stopped()) stop();
-    budget_ = Budget(time());
-    return;
-  }
-  budget_ = Budget::used_up();
+// otherwise touch each of many connections twice, and find none in the processor's cache; and a
+// handler that always posts another would keep the loop from its own work. Returns how many.
+unsigned LoopCore::take_events() {
+  unsigned events = 0;
+  while (events != events_at_once && context_->poll_one() != 0) ++events;
+  return events;
 }
 
 // The clock costs more than a short pass. It is read after the first, and then when it would be time
@@ -154,15 +154,19 @@ class LoopCore::EndOfBatch {
 // at the kernel again. So the first event is handled alone, and the next in a pass that waits again:
 // to the program that is the same as long as there is nothing else to do. Where many come at once
 // collecting them is cheaper: each look that finds no second event allows so many without one.
-void LoopCore::wait(Duration time_to_wait) {
+// Returns how many came behind the first.
+unsigned LoopCore::wait(Duration time_to_wait) {
   const bool for_ever = time_to_wait == Duration::max();
   batch_open_ = false;
   more_expected_ = false;
   std::size_t events = 0;
   if (virtual_time()) {
-    if (context_->poll() != 0 || has_ready()) return;
+    if (const unsigned taken = take_events(); taken != 0 || has_ready()) return taken;
     if (thread_work_ == 0) {  // a thread at work is not waited for in virtual time
-      if (!for_ever) return advance(time_to_wait);
+      if (!for_ever) {
+        advance(time_to_wait);
+        return 0;
+      }
       if (observer_) observer_->waits_for_ever();
     }
     events = context_->run_one();
@@ -176,13 +180,16 @@ void LoopCore::wait(Duration time_to_wait) {
   }
   if (events == 0) {
     if (context_->stopped()) stop();
-    return;
+    return 0;
   }
   batch_open_ = alone_credit_ != 0 && comes_alone();
-  if (batch_open_)
+  if (batch_open_) {
     --alone_credit_;
-  else if (context_->poll() == 0)
-    alone_credit_ = most_alone;
+    return 0;
+  }
+  const unsigned more = take_events();
+  if (more == 0) alone_credit_ = most_alone;
+  return more;
 }
 
 bool LoopCore::comes_alone() const noexcept {
@@ -217,7 +224,12 @@ void LoopCore::run_host() {
     bool stopped = false;  // by the host
   } restart{*context_};
   in_run_host_ = true;
-  if (!attended_) begin_waiting();
+  if (!attended_) {
+    if (stopping_)  // during the host's run: one pass
+      attend();
+    else
+      begin_waiting();
+  }
   const auto work = boost::asio::make_work_guard(*context_);
   context_->restart();
   do {

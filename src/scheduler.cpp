@@ -111,10 +111,11 @@ void Scheduler::sweep_timers() {
       static_cast<double>(cancelled_timers_) >
           static_cast<double>(count) * constants::min_cancelled_timers_fraction) {
     cancelled_timers_ = 0;
-    timers_.remove_if([](const Timer& timer) {
+    DropList removed;  // what they hold may set timers when it is destroyed
+    timers_.remove_if([&](const Timer& timer) {
       if (!timer.node->cancelled()) return false;
       timer.node->flags_ &= ~HandleNode::Is::in_heap;
-      timer.node->release();
+      removed.push_back(*timer.node);
       return true;
     });
     return;

@@ -93,7 +93,7 @@ class KernelCopy {
     descriptor_ = ::fileno(part.file);
     if (descriptor_ < 0 || ::fstat(descriptor_, &info) != 0 || !S_ISREG(info.st_mode))
       throw SendfileNotAvailableError("not a regular file");
-    empty_ = info.st_size == 0;
+    empty_ = info.st_size == 0 && !part.count;  // that of /proc is 0, whatever there is to read
   }
 
   std::int64_t sent() const noexcept { return progress_.sent(); }

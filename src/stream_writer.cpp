@@ -241,13 +241,13 @@ void StreamReaderProtocol::data_received(BytesView data) {
   if (const auto reader = reader_.lock()) reader->feed_data(data);
 }
 
-bool StreamReaderProtocol::leave_data(detail::ByteSource& source) {
+bool StreamReaderProtocol::asyncio_leave_data(detail::ByteSource& source) {
   if (typeid(*this) != typeid(StreamReaderProtocol)) return false;  // it may have a data_received()
   const auto reader = reader_.lock();
   return reader && reader->leave_data(source);
 }
 
-void StreamReaderProtocol::fetch_data() {
+void StreamReaderProtocol::asyncio_fetch_data() {
   if (const auto reader = reader_.lock()) reader->buffer().fetch();
 }
 

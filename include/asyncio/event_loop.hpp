@@ -608,8 +608,7 @@ class EventLoop {
 
   // -- beneath
 
-  /// The context that this loop drives, or whose guest it is. Of one that it drives, Asio's objects
-  /// are for the loop's thread only, and have no locks; post() is for any thread.
+  /// The context that this loop drives, or whose guest it is.
   boost::asio::io_context& get_io_context() noexcept;
   /// Where all of this loop runs: its context, or its strand. A handler bound to it may use the loop
   /// as the loop's callbacks may. Any thread, closed or not, while the loop and its context exist.

@@ -91,10 +91,10 @@ class Protocol : public StreamProtocol {
 
  private:
   friend class detail::StreamTransport;
-  // Instead of data_received(): what has come may stay in its socket until fetch_data(). False if it
-  // is to be received now.
-  virtual bool leave_data(detail::ByteSource&) { return false; }
-  virtual void fetch_data() {}
+  // Instead of data_received(): what has come may stay in its socket until asyncio_fetch_data().
+  // False if it is to be received now.
+  virtual bool asyncio_leave_data(detail::ByteSource&) { return false; }
+  virtual void asyncio_fetch_data() {}
 };
 
 /// A protocol for a stream of bytes that says where they go; much data comes there directly, little

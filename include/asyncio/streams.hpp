@@ -522,8 +522,8 @@ class StreamReaderProtocol : public Protocol,
   void replace_transport(const std::shared_ptr<Transport>& transport);
 
  private:
-  bool leave_data(detail::ByteSource& source) override;
-  void fetch_data() override;
+  bool asyncio_leave_data(detail::ByteSource& source) override;
+  void asyncio_fetch_data() override;
 
   StreamReaderProtocol(detail::Scheduler& loop, const StreamReader& reader,
                        ClientConnected client_connected_cb);

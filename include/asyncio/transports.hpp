@@ -139,9 +139,18 @@ class WriteTransport : public SendingTransport {
              { *lines.begin() } -> std::convertible_to<BytesView>;
              lines.end();
            }) void writelines(const Lines& lines) {
+    using Line = decltype(*lines.begin());
     std::vector<BytesView> views;
-    for (const auto& line : lines) views.emplace_back(line);
-    write_views(views);
+    if constexpr (std::is_reference_v<Line> || std::is_pointer_v<Line> ||
+                  std::same_as<Line, BytesView> || std::ranges::enable_borrowed_range<Line>) {
+      for (const auto& line : lines) views.emplace_back(line);
+      write_views(views);
+    } else {  // each is made on the way, and would be gone
+      std::vector<Line> made;
+      for (auto&& line : lines) made.push_back(std::move(line));
+      views.assign(made.begin(), made.end());
+      write_views(views);
+    }
   }
   /// Closes the sending side when the buffer is empty; reading goes on. Idempotent, and does
   /// nothing when closing. OSError if the system refuses at once: the peer is gone.

@@ -223,21 +223,14 @@ void ReadPipeTransport::pause_reading() {
 void ReadPipeTransport::resume_reading() {
   if (closing_ || !paused_) return;
   paused_ = false;
-  read_soon();
+  wait_readable();
   log_debug("resumes reading");
 }
 
-/// From the next pass on, whatever is queued for this one. To try costs less than to ask the kernel
-/// to be told, and where data came there usually is more.
-void ReadPipeTransport::read_soon() {
-  if (!is_reading() || waits_ || due_) return;
-  first_read_pass_ = loop_->passes() + 1;
-  due_ = true;
-  queue();
-}
-
+/// Nothing is read before it is announced: a named pipe that nobody writes to yet, or a terminal,
+/// would be at its end, and a pipe that somebody else has made blocking would block.
 void ReadPipeTransport::wait_readable() {
-  if (std::exchange(waits_, true)) return;
+  if (!is_reading() || std::exchange(waits_, true)) return;
   loop_->async_wait(*descriptor_, boost::asio::posix::descriptor_base::wait_read,
                           WaitHandler<ReadPipeTransport, &ReadPipeTransport::readable>(*this));
 }
@@ -251,10 +244,6 @@ void ReadPipeTransport::readable() {
 
 void ReadPipeTransport::ready() {
   if (!std::exchange(due_, false) || !is_reading()) return;
-  if (loop_->passes() < first_read_pass_) {
-    due_ = true;
-    return queue();
-  }
   const std::span<char> memory = loop_->read_buffer();
   const ssize_t size = ::read(number_, memory.data(), memory.size());
   if (size < 0) return read_failed(errno);
@@ -264,7 +253,7 @@ void ReadPipeTransport::ready() {
   // What it throws ends nothing here, unlike on a socket (rule 178).
   if (const auto thrown = caught([&] { plain_->data_received(data); }))
     report("Exception in callback ReadPipeTransport::ready()", thrown);
-  read_soon();
+  wait_readable();
 }
 
 void ReadPipeTransport::read_failed(int error) {
@@ -289,8 +278,8 @@ void ReadPipeTransport::on_eof() {
 
 namespace {
 
-/// Pieces of one gathered write.
-constexpr std::size_t most_pieces = 64;
+/// Pieces of one gathered write: as many as Linux takes.
+constexpr std::size_t most_pieces = 1024;
 
 /// What the kernel takes of the first pieces; 0 and an errno if it takes nothing.
 std::size_t write_some(int descriptor, std::span<const BytesView> pieces, int& error) {

@@ -119,18 +119,16 @@ class ReadPipeTransport final : public PipeTransport {
   void set_write_buffer_limits(WriteBufferLimits) override { not_implemented(); }
 
  private:
-  void begin() override { read_soon(); }
+  void begin() override { wait_readable(); }
   void ready() override;
-  void interrupted() override { read_soon(); }
+  void interrupted() override { wait_readable(); }
 
-  void read_soon();
   void wait_readable();
   void readable();
   void read_failed(int error);
   void on_eof();
 
-  Protocol* plain_ = nullptr;          // protocol_
-  std::uint64_t first_read_pass_ = 0;  // reading was resumed: not before this pass
+  Protocol* plain_ = nullptr;  // protocol_
   bool paused_ = false;
   bool due_ = false;
   bool waits_ = false;

@@ -536,8 +536,9 @@ void SocketTransport<Kind>::release_all() noexcept {
   closing_ = true;
   if (!lost_) lost_ = 1;
   buffer_.clear();
-  context_ = {};
-  protocol_.reset();
+  // Their destructors are the program's, and come last.
+  const Ref<ContextState> context = std::move(context_);
+  const std::shared_ptr<ProtocolType> protocol = std::move(protocol_);
   if (socket_ && this->held_by_the_program()) learn_sockname();  // now, or it will never be known
   socket_.reset();
   loop.descriptor_taken_over(view_.fileno());  // who watches it beside us would keep it open

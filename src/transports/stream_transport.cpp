@@ -101,7 +101,7 @@ void StreamTransport::read() {
 /// Who waits for much data is told of it now, and receives it when it takes it, into memory of its
 /// own. What it does not take with the next pass is received then.
 bool StreamTransport::leave_data(Protocol& protocol) {
-  if (!large_ || !protocol.leave_data(*this)) return false;
+  if (!large_ || !protocol.asyncio_leave_data(*this)) return false;
   left_ = true;
   read_came();
   if (is_reading()) read_early();
@@ -109,7 +109,7 @@ bool StreamTransport::leave_data(Protocol& protocol) {
 }
 
 void StreamTransport::fetch_left() {
-  if (std::exchange(left_, false)) static_cast<Protocol&>(*protocol_).fetch_data();
+  if (std::exchange(left_, false)) static_cast<Protocol&>(*protocol_).asyncio_fetch_data();
 }
 
 inline std::size_t StreamTransport::receive(std::span<char> memory,
@@ -282,20 +282,27 @@ void StreamTransport::writelines(std::span<const BytesView> lines) {
   if (!buffer_.empty()) maybe_pause();
 }
 
-/// What the kernel takes of the first pieces. 0 with an error, which may be that it would block.
+/// What the kernel takes of the pieces. If that is not all, with an error, which may be that it would
+/// block, or without.
 std::size_t StreamTransport::send(std::span<const BytesView> pieces,
                                   boost::system::error_code& error) {
   if (pieces.size() == 1)
     return socket_->send(asio::buffer(pieces[0].data(), pieces[0].size()), send_flags, error);
   std::array<asio::const_buffer, most_pieces> buffers;
-  std::size_t count = 0;
-  for (const BytesView piece : pieces) {
-    if (piece.empty()) continue;
-    if (count == buffers.size()) break;
-    buffers[count++] = asio::buffer(piece.data(), piece.size());
+  std::size_t sent = 0;
+  for (auto piece = pieces.begin();;) {
+    std::size_t count = 0;
+    std::size_t size = 0;
+    for (; piece != pieces.end() && count != buffers.size(); ++piece) {
+      if (piece->empty()) continue;
+      buffers[count++] = asio::buffer(piece->data(), piece->size());
+      size += piece->size();
+    }
+    const std::size_t taken = socket_->send(
+        std::span<const asio::const_buffer>(buffers.data(), count), send_flags, error);
+    sent += taken;
+    if (taken != size || piece == pieces.end()) return sent;
   }
-  return socket_->send(std::span<const asio::const_buffer>(buffers.data(), count), send_flags,
-                       error);
 }
 
 void StreamTransport::write_ready() {

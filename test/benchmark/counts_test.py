@@ -29,9 +29,9 @@ ALLOCATIONS = {
 # Instructions per operation, as g++ 12.2 makes them; half as many again are allowed, for other
 # compilers and libraries. An operation of echo is the server's and the client's part.
 INSTRUCTIONS = {
-    "echo_protocol": 2679,
-    "echo_buffered": 2729,
-    "echo_streams": 4622,
+    "echo_protocol": 2939,
+    "echo_buffered": 2989,
+    "echo_streams": 4882,
     "call_soon": 134,
     "call_later_cancel": 304,
     "task": 709,

@@ -3,6 +3,7 @@
 import datetime
 import pathlib
 import platform
+import random
 import statistics
 import subprocess
 
@@ -15,6 +16,16 @@ class Spread:
     def __init__(self, values):
         several = values if len(values) > 1 else 2 * values
         self.low, self.median, self.high = statistics.quantiles(several, method="inclusive")
+        self._values = values
+
+    def interval(self):
+        """Between what nine out of ten medians are that are drawn from these values (bootstrap):
+        what another run might as well say."""
+        draw = random.Random(1)
+        medians = [statistics.median(draw.choices(self._values, k=len(self._values)))
+                   for _ in range(1000)]
+        low, *_, high = statistics.quantiles(medians, n=20, method="inclusive")
+        return low, high
 
     def __str__(self):
         return f"{self.median:.2f} ({self.low:.2f}–{self.high:.2f})"
@@ -42,25 +53,39 @@ def table(*rows):
 
 
 class Verdicts:
-    """Which targets are met. Medians decide."""
+    """Which targets are met. The median decides, unless another run might as well say otherwise."""
 
     def __init__(self):
-        self.met, self.missed = [], []
+        self.met, self.missed, self.undecided = [], [], []
 
     def at_most(self, what, value, bound, base=""):
-        return self._verdict(what, value, f"≤ {bound:g}{base}", value.median <= bound)
+        low, high = value.interval()
+        return self._verdict(what, value, f"≤ {bound:g}{base}", high <= bound, low > bound)
 
     def at_least(self, what, value, bound):
-        return self._verdict(what, value, f"≥ {bound:g}", value.median >= bound)
+        low, high = value.interval()
+        return self._verdict(what, value, f"≥ {bound:g}", low >= bound, high < bound)
 
-    def _verdict(self, what, value, target, met):
-        (self.met if met else self.missed).append(f"{what}: {value}, target {target}")
-        return f"{target} {'met' if met else '**missed**'}"
+    def _verdict(self, what, value, target, met, missed):
+        line = f"{what}: {value}, target {target}"
+        if met:
+            self.met.append(line)
+            return f"{target} met"
+        if missed:
+            self.missed.append(line)
+            return f"{target} **missed**"
+        self.undecided.append(line)
+        return f"{target} undecided"
+
+    def __str__(self):
+        return (f"{len(self.met)} met, {len(self.missed)} missed, "
+                f"{len(self.undecided)} undecided")
 
     def section(self):
-        lines = [f"## Targets: {len(self.met)} met, {len(self.missed)} missed"]
-        if self.missed:
-            lines.append("\n".join(f"- {line}" for line in self.missed))
+        lines = [f"## Targets: {self}"]
+        for title, those in (("Missed", self.missed), ("Undecided", self.undecided)):
+            if those:
+                lines += [f"{title}:", "\n".join(f"- {line}" for line in those)]
         return "\n\n".join(lines)
 
 

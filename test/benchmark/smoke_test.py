@@ -61,10 +61,11 @@ class Driver(unittest.TestCase):
             self.assertRegex(text, r"\n\| 2 \| [\d.]+ \(")
 
         self.assertRegex(text, r"\n\| &lt;asyncio/asyncio.hpp> \| \d+ ms \| ")
-        self.assertRegex(text, r"\n## Targets: \d+ met, \d+ missed\n")
+        self.assertRegex(text, r"\n## Targets: \d+ met, \d+ missed, \d+ undecided\n")
 
         short = (self.directory / "summary.md").read_text()
-        self.assertRegex(short, r"^Medians of 1 rounds, .* targets \d+ are missed\.\n")
+        self.assertRegex(short, r"^Medians of 1 rounds, .*\. Targets: \d+ met, \d+ missed, "
+                                r"\d+ undecided\.\n")
         for configuration in plan.CONFIGURATIONS:
             if configuration.base == plan.EPOLL:
                 self.assertIn(f" | {configuration.title} |", short)

@@ -52,8 +52,7 @@ def _other_rows(run):
 
 
 def summary(run, verdicts):
-    parts = [f"Medians of {run.rounds} rounds, {datetime.date.today()}. Of "
-             f"{len(verdicts.met) + len(verdicts.missed)} targets {len(verdicts.missed)} are missed."]
+    parts = [f"Medians of {run.rounds} rounds, {datetime.date.today()}. Targets: {verdicts}."]
     if any(configuration.base == plan.EPOLL for configuration in run.configurations):
         parts += [f"CPU time of the server for each request ÷ {plan.EPOLL}:", _echo_table(run)]
     if run.workloads:

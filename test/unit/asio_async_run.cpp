@@ -4,6 +4,7 @@
 #include <asyncio/asio.hpp>
 
 #include <asyncio/wait.hpp>
+#include <boost/asio/any_completion_handler.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
@@ -480,6 +481,19 @@ BOOST_AUTO_TEST_CASE(a_handler_goes_with_the_context_that_would_call_it) {
   }
   BOOST_TEST(owned.use_count() == 1);
   BOOST_TEST(!called);
+}
+
+BOOST_AUTO_TEST_CASE(a_handler_may_keep_its_allocator_in_itself) {
+  EventLoop loop;
+  int got = 0;
+  asio::any_completion_handler<void(std::exception_ptr, int)> handler(
+      [&](std::exception_ptr, int value) {
+        got = value;
+        loop.stop();
+      });
+  async_run(loop, returns(5), asio::bind_executor(loop.get_executor(), std::move(handler)));
+  loop.run_forever();
+  BOOST_TEST(got == 5);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

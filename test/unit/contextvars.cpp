@@ -455,4 +455,42 @@ BOOST_AUTO_TEST_CASE(a_program_without_variables_allocates_no_contexts) {
   BOOST_TEST(!task.state()->as_task()->context());
 }
 
+BOOST_AUTO_TEST_CASE(at_the_end_of_a_thread_its_context_is_empty) {
+  static const ContextVar<std::shared_ptr<void>> name("name");
+  static Trace trace;
+  struct Looks {
+    explicit Looks(std::string label) : label(std::move(label)) {}
+    ~Looks() { trace.push_back(label + (name.get(nullptr) ? " sees it" : " sees nothing")); }
+    std::string label;
+  };
+  std::thread([] {
+    thread_local const Looks later("a destructor that comes later");
+    (void)later.label;
+    (void)name.set(std::make_shared<Looks>("its own value"));
+  }).join();
+  BOOST_TEST(joined(trace) == "its own value sees nothing a destructor that comes later sees nothing");
+}
+
+BOOST_AUTO_TEST_CASE(rule_3_a_value_that_goes_with_a_swept_timer_may_set_one) {
+  struct Sets {
+    explicit Sets(EventLoop& loop) : loop(loop) {}
+    ~Sets() {
+      for (int i = 0; i != 100; ++i) loop.call_later(1000, [] {});
+    }
+    EventLoop& loop;
+  };
+  EventLoop loop({.clock = Clock::virtual_time});
+  const ContextVar<std::shared_ptr<Sets>> name("name");
+  for (int i = 0; i != 101; ++i) {
+    Context context;
+    context.run([&] {
+      (void)name.set(std::make_shared<Sets>(loop));
+      loop.call_later(1000, [] {}).cancel();
+    });
+  }
+  loop.stop();
+  loop.run_forever();
+  BOOST_TEST(loop.time().seconds() < 1000);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -607,4 +607,21 @@ BOOST_AUTO_TEST_CASE(a_host_may_have_handlers_for_a_guest_that_is_gone) {
   io.run();
 }
 
+BOOST_AUTO_TEST_CASE(rule_2_handlers_that_always_post_another_leave_the_loop_its_passes) {
+  struct Spin {
+    EventLoop& loop;
+    Future<> enough;
+    int times = 0;
+    void operator()() {
+      if (++times == 1000) enough.set_result();
+      boost::asio::post(loop.get_io_context(), std::ref(*this));
+    }
+  };
+  EventLoop loop;
+  Spin spin{loop, loop.create_future()};
+  boost::asio::post(loop.get_io_context(), std::ref(spin));
+  loop.run_until_complete(spin.enough);
+  BOOST_TEST(spin.times >= 1000);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -258,6 +258,23 @@ BOOST_AUTO_TEST_CASE(a_guest_on_virtual_time_can_be_run) {
   BOOST_TEST((loop.time() - begin).seconds() == 3600);
 }
 
+BOOST_AUTO_TEST_CASE(rule_18_a_stop_during_the_hosts_run_is_for_the_next_run_forever) {
+  asio::io_context io;
+  EventLoop loop(io);
+  loop.call_soon([&] { loop.stop(); });
+  io.run();
+  const std::uint64_t before = loop.passes();
+  loop.run_forever();
+  BOOST_TEST(loop.passes() - before <= 1u);
+  bool ran = false;
+  loop.call_soon([&] {
+    ran = true;
+    loop.stop();
+  });
+  loop.run_forever();
+  BOOST_TEST(ran);
+}
+
 // -- many threads
 
 BOOST_AUTO_TEST_CASE(callbacks_steps_and_timers_never_overlap) {

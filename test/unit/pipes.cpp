@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include <poll.h>
+#include <sys/stat.h>
 
 #include "pipe_fixture.hpp"
 
@@ -198,6 +199,7 @@ BOOST_FIXTURE_TEST_CASE(r178_an_exception_of_data_received_is_reported_and_readi
 BOOST_FIXTURE_TEST_CASE(r178_read_errors_are_reported_and_end_it, Pipe) {
   auto [in, out] = FileDescriptor::pipe();
   loop.run_until_complete(loop.connect_read_pipe(factory(), std::move(out)));  // cannot be read
+  in.close();  // an error, which is announced
   run_until([&] { return protocol->lost(); });
   BOOST_TEST((protocol->events == Events{"made", "lost OSError"}));
   BOOST_TEST(reports ==
@@ -384,6 +386,38 @@ BOOST_FIXTURE_TEST_CASE(in_debug_mode_it_says_what_happens, Pipe) {
                              "DEBUG:asyncio:" + name + " idle> pauses reading",
                              "DEBUG:asyncio:" + name + " polling> resumes reading",
                              "INFO:asyncio:" + name + " idle> was closed by peer"}));
+}
+
+BOOST_FIXTURE_TEST_CASE(r178_a_named_pipe_waits_for_its_first_writer, Pipe) {
+  char path[] = "/tmp/asyncio_pipes_XXXXXX";
+  ::close(::mkstemp(path));
+  ::unlink(path);
+  BOOST_REQUIRE(::mkfifo(path, 0600) == 0);
+  FileDescriptor in(::open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  loop.run_until_complete(loop.connect_read_pipe(factory(), std::move(in)));
+  opened();
+  pass(5);
+  BOOST_TEST(protocol->events == Events{});
+  other = FileDescriptor(::open(path, O_WRONLY | O_CLOEXEC));
+  ::unlink(path);
+  send("x");
+  pass(2);
+  BOOST_TEST(protocol->events == Events{"data x"});
+  other.close();
+  pass(3);
+  BOOST_TEST(protocol->events == (Events{"data x", "eof", "lost None"}));
+}
+
+BOOST_FIXTURE_TEST_CASE(r178_a_pipe_that_somebody_made_blocking_is_read_when_there_is_something, Pipe) {
+  auto [in, out] = FileDescriptor::pipe();
+  const FileDescriptor same(::fcntl(in.fileno(), F_DUPFD_CLOEXEC, 0));
+  other = std::move(out);
+  loop.run_until_complete(loop.connect_read_pipe(factory(), std::move(in)));
+  opened();
+  ::fcntl(same.fileno(), F_SETFL, ::fcntl(same.fileno(), F_GETFL) & ~O_NONBLOCK);
+  send("x");
+  pass(5);
+  BOOST_TEST(protocol->events == Events{"data x"});
 }
 
 BOOST_AUTO_TEST_SUITE_END()

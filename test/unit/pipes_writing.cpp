@@ -323,4 +323,11 @@ BOOST_FIXTURE_TEST_CASE(limits_that_are_set_after_the_loop_was_closed_tell_nobod
   BOOST_TEST(protocol->events == Events());
 }
 
+BOOST_FIXTURE_TEST_CASE(r179_many_pieces_are_one_write, Pipe) {
+  writing();
+  transport->writelines(std::vector<std::string>(200, "xy"));
+  BOOST_TEST(transport->get_write_buffer_size() == 0u);
+  BOOST_TEST(received().size() == 400u);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

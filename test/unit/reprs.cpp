@@ -4,7 +4,9 @@
 #include <asyncio/futures.hpp>
 
 #include <asyncio/asyncio.hpp>
+#include <filesystem>
 #include <regex>
+#include <tuple>
 
 #include <boost/test/unit_test.hpp>
 
@@ -207,6 +209,14 @@ BOOST_AUTO_TEST_CASE(context_variables_and_tokens_show_their_names) {
                "<Token used var=<ContextVar name='plain' at 0x> at 0x>");
   });
   BOOST_TEST(ids_hidden(to_string(context)) == "<Context object at 0x>");
+}
+
+BOOST_AUTO_TEST_CASE(values_that_look_like_something_else) {
+  const char* const nobody = nullptr;
+  BOOST_TEST(detail::repr_value(std::filesystem::path("/srv/a")) == "'/srv/a'");
+  BOOST_TEST(detail::repr_value(nobody) == "None");
+  const Result<int> failed(std::make_exception_ptr(ValueError("boom")));
+  BOOST_TEST(detail::repr_value(std::tuple(Result<int>(1), failed)) == "(1, ValueError('boom'))");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

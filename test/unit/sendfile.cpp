@@ -519,4 +519,10 @@ BOOST_FIXTURE_TEST_CASE(r202_cancelled_the_protocol_is_in_its_place_again, Conne
   BOOST_TEST(transport->is_reading());
 }
 
+BOOST_FIXTURE_TEST_CASE(r200_a_file_of_proc_says_that_it_is_empty, Connection) {
+  const File file(std::fopen("/proc/self/stat", "rb"));
+  const auto sending = loop.create_task(loop.sendfile(transport, file, {.count = 4}));
+  BOOST_TEST(received(sending).size() == 4u);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

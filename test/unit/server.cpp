@@ -531,4 +531,35 @@ BOOST_AUTO_TEST_CASE(get_loop_and_the_repr) {
   BOOST_TEST(!Server());
 }
 
+BOOST_AUTO_TEST_CASE(rule_157_close_clients_in_a_protocols_destructor) {
+  struct Careless : Protocol {
+    explicit Careless(const Server& server) : server(server) {}
+    ~Careless() override { server.close_clients(); }
+    void connection_made(std::shared_ptr<Transport> made) override { made->pause_reading(); }
+    Server server;
+  };
+  const CapturedLog log;
+  EventLoop loop;
+  Server server;
+  int made = 0;
+  server = loop.run_until_complete(loop.create_server(
+      [&] {
+        ++made;
+        return std::make_shared<Careless>(server);
+      },
+      "127.0.0.1", 0));
+  Socket client(AF_INET, SOCK_STREAM);
+  client.connect(server.sockets()[0].getsockname());
+  while (made == 0) {
+    loop.stop();
+    loop.run_forever();
+  }
+  for (int i = 0; i != 4; ++i) {
+    loop.stop();
+    loop.run_forever();
+  }
+  server.close();
+  BOOST_TEST(made == 1);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -2,6 +2,7 @@
 //
 // How a stream transport writes: rules 133-139, 142, 145.
 #include <cstddef>
+#include <ranges>
 #include <string>
 #include <utility>
 #include <vector>
@@ -202,6 +203,23 @@ BOOST_AUTO_TEST_CASE(rule_6_of_both_directions_reading_goes_first) {
     return c.protocol->events.size() == 3;
   });
   BOOST_TEST(c.protocol->events == (Events{"pause", "data 1", "resume"}));
+}
+
+BOOST_AUTO_TEST_CASE(rule_137_what_the_kernel_takes_is_sent_at_once_however_many_pieces) {
+  Connection c;
+  c.established();
+  c.transport->writelines(std::vector<std::string>(200, "xy"));
+  BOOST_TEST(c.transport->get_write_buffer_size() == 0u);
+  BOOST_TEST(c.received().size() == 400u);
+}
+
+BOOST_AUTO_TEST_CASE(rule_137_pieces_may_be_made_on_the_way) {
+  Connection c;
+  c.established();
+  const std::vector<std::string> words{"one", "two", "a word that is longer than any small string"};
+  const auto lines = words | std::views::transform([](const std::string& word) { return word + '\n'; });
+  c.transport->writelines(lines);
+  BOOST_TEST(c.received() == "one\ntwo\na word that is longer than any small string\n");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -256,9 +256,10 @@ class WaitOperationOf final : public WaitOperation {
       }
     }
     source_.close();
+    const auto allocator = allocator_for(handler_);  // a handler that was moved from may have none
     HandlerCall<T, Handler> call(std::move(handler_), std::move(error), std::move(value));
     const auto handler_work = std::move(handler_work_);
-    destroy();
+    destroy(allocator);
     BOOST_ASIO_HANDLER_LOCATION((__FILE__, __LINE__, Source::name));
     if constexpr (sets_promise<HandlerExecutor>)
       boost::asio::dispatch(handler_work, std::move(call));
@@ -266,8 +267,8 @@ class WaitOperationOf final : public WaitOperation {
       boost::asio::post(handler_work, std::move(call));
   }
 
-  void destroy() noexcept {
-    auto allocator = allocator_for(handler_);
+  template <class Allocator>
+  void destroy(Allocator allocator) noexcept {
     using Traits = std::allocator_traits<decltype(allocator)>;
     const auto memory = std::pointer_traits<typename Traits::pointer>::pointer_to(*this);
     this->~WaitOperationOf();

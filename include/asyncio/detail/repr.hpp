@@ -41,13 +41,25 @@ std::string repr_value(const T& value, bool brief = false) {
     return std::to_string(value);
   } else if constexpr (std::same_as<T, std::exception_ptr>) {
     return value ? asyncio::repr(value) : "None";
+  } else if constexpr (requires {
+                         { value.native() } -> std::convertible_to<std::string_view>;
+                       }) {
+    return repr_value(std::string_view(value.native()), brief);  // a path, whose elements are paths
   } else if constexpr (std::convertible_to<const T&, std::string_view>) {
+    if constexpr (std::is_pointer_v<T>) {
+      if (!value) return "None";
+    }
     const std::string text = repr_str(std::string_view(value));
     return brief ? abbreviated(text) : text;
   } else if constexpr (requires {
                          { to_string(value) } -> std::convertible_to<std::string>;
                        }) {
     return to_string(value);
+  } else if constexpr (requires {
+                         { value.exception() } -> std::convertible_to<std::exception_ptr>;
+                         value.has_value() ? repr_value(*value, brief) : std::string();
+                       }) {
+    return value.has_value() ? repr_value(*value, brief) : asyncio::repr(value.exception());
   } else if constexpr (requires {
                          value.has_value() ? repr_value(*value, brief) : std::string();
                        }) {
@@ -62,7 +74,10 @@ std::string repr_value(const T& value, bool brief = false) {
         value);
     if constexpr (std::tuple_size_v<T> == 1) text += ',';
     return text + ')';
-  } else if constexpr (requires { value.begin() != value.end(); }) {
+  } else if constexpr (requires {
+                         value.begin() != value.end();
+                         requires !std::same_as<std::remove_cvref_t<decltype(*value.begin())>, T>;
+                       }) {
     std::string text = "[";
     std::size_t count = 0;
     for (const auto& element : value) {

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <deque>
 #include <exception>
+#include <iterator>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -19,6 +20,26 @@
 #include "../workloads.hpp"
 
 namespace {
+
+/// Frames come from a free list for each size.
+struct Frame {
+  static void* operator new(std::size_t size) {
+    void*& first = free_list(size);
+    if (!first) return ::operator new(blocks(size) * 16);
+    return std::exchange(first, *static_cast<void**>(first));
+  }
+  static void operator delete(void* memory, std::size_t size) noexcept {
+    *static_cast<void**>(memory) = std::exchange(free_list(size), memory);
+  }
+
+ private:
+  static std::size_t blocks(std::size_t size) noexcept { return (size + 15) / 16; }
+  static void*& free_list(std::size_t size) noexcept {
+    static constinit void* lists[64];
+    if (blocks(size) >= std::size(lists)) std::abort();
+    return lists[blocks(size)];
+  }
+};
 
 /// First in, first out.
 class Loop {
@@ -61,7 +82,7 @@ class Loop {
 /// Starts from the FIFO and runs on its own.
 class Job {
  public:
-  struct promise_type {
+  struct promise_type : Frame {
     template <class... Arguments>
     explicit promise_type(Loop& loop, Arguments&...) {
       loop.soon(std::coroutine_handle<promise_type>::from_promise(*this));
@@ -238,7 +259,7 @@ struct Return {
 /// A nested call; control goes straight to it and straight back.
 class Call {
  public:
-  struct promise_type {
+  struct promise_type : Frame {
     promise_type() noexcept {}
     Call get_return_object() noexcept { return Call(*this); }
     std::suspend_always initial_suspend() const noexcept { return {}; }
@@ -300,7 +321,7 @@ class Cancellable : public Slot {
 /// A nested call that is left by an exception, which its caller throws on.
 class Failing {
  public:
-  struct promise_type {
+  struct promise_type : Frame {
     promise_type() noexcept {}
     Failing get_return_object() noexcept { return Failing(*this); }
     std::suspend_always initial_suspend() const noexcept { return {}; }
