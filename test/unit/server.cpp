@@ -548,8 +548,7 @@ BOOST_AUTO_TEST_CASE(rule_157_close_clients_in_a_protocols_destructor) {
         return std::make_shared<Careless>(server);
       },
       "127.0.0.1", 0));
-  Socket client(AF_INET, SOCK_STREAM);
-  client.connect(server.sockets()[0].getsockname());
+  const Socket client = connected_socket(server.sockets()[0].getsockname());
   while (made == 0) {
     loop.stop();
     loop.run_forever();
