@@ -185,6 +185,7 @@ class LoopCore final : public Scheduler {
   void set_interrupt_handler(Ref<HandleNode> callback);
   /// Was it not replaced?
   bool has_interrupt_handler() const noexcept;
+  /// Nothing if it was.
   void remove_interrupt_handler() noexcept;
 
   AnyTask call_task_factory(AnyCoroutine coroutine, const TaskOptions& options) override;

@@ -42,7 +42,7 @@ class InterruptCounter {
     sigaction(SIGINT, &ours, nullptr);
   }
   int count() const noexcept { return arrived_; }
-  /// remove(), which goes back to the default action, unless the program has set another one.
+  /// remove(), which may go back to the default action; one that the program has set stays.
   template <class Remove>
   static void stop(Remove remove) noexcept {
     struct sigaction present {};
@@ -92,10 +92,7 @@ class InterruptScope {
   ~InterruptScope() {
     if (!callback_) return;
     callback_->cancel();  // it may be queued
-    if (core_.has_interrupt_handler())
-      InterruptCounter::stop([this] { core_.remove_interrupt_handler(); });
-    else
-      core_.remove_interrupt_handler();
+    InterruptCounter::stop([this] { core_.remove_interrupt_handler(); });
   }
   bool interrupted() const noexcept { return count_ > 0; }
   /// Has one arrived that the loop has not noticed?

@@ -48,7 +48,8 @@ class Process {
   std::optional<int> returncode() const;
   /// Completes when the child has ended, at once if it has; the return code. Any number of tasks
   /// may wait; cancelling one touches nothing else. With pipes, use communicate(): a child whose
-  /// output nobody reads may never end.
+  /// output nobody reads may never end. RuntimeError "Event loop is closed" if its loop was closed
+  /// before it ended.
   Coroutine<int> wait() const;
   /// Writes `input`, which is copied, to stdin and closes it, reads stdout and stderr to their
   /// ends, waits for the child; what was read, nothing for what is no pipe. That a child does not

@@ -140,16 +140,15 @@ class WriteTransport : public SendingTransport {
              lines.end();
            }) void writelines(const Lines& lines) {
     using Line = decltype(*lines.begin());
-    std::vector<BytesView> views;
     if constexpr (std::is_reference_v<Line> || std::is_pointer_v<Line> ||
                   std::same_as<Line, BytesView> || std::ranges::enable_borrowed_range<Line>) {
+      std::vector<BytesView> views;
       for (const auto& line : lines) views.emplace_back(line);
       write_views(views);
     } else {  // each is made on the way, and would be gone
       std::vector<Line> made;
       for (auto&& line : lines) made.push_back(std::move(line));
-      views.assign(made.begin(), made.end());
-      write_views(views);
+      writelines(made);
     }
   }
   /// Closes the sending side when the buffer is empty; reading goes on. Idempotent, and does

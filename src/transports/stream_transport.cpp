@@ -282,8 +282,8 @@ void StreamTransport::writelines(std::span<const BytesView> lines) {
   if (!buffer_.empty()) maybe_pause();
 }
 
-/// What the kernel takes of the pieces. If that is not all, with an error, which may be that it would
-/// block, or without.
+/// How much the kernel takes of the pieces. Less than all of them with an error, which may be that it
+/// would block, or without one.
 std::size_t StreamTransport::send(std::span<const BytesView> pieces,
                                   boost::system::error_code& error) {
   if (pieces.size() == 1)

@@ -56,14 +56,13 @@ std::string repr_value(const T& value, bool brief = false) {
                        }) {
     return to_string(value);
   } else if constexpr (requires {
-                         { value.exception() } -> std::convertible_to<std::exception_ptr>;
                          value.has_value() ? repr_value(*value, brief) : std::string();
                        }) {
-    return value.has_value() ? repr_value(*value, brief) : asyncio::repr(value.exception());
-  } else if constexpr (requires {
-                         value.has_value() ? repr_value(*value, brief) : std::string();
-                       }) {
-    return value.has_value() ? repr_value(*value, brief) : "None";
+    if (value.has_value()) return repr_value(*value, brief);
+    if constexpr (requires { repr_value(std::exception_ptr(value.exception())); })  // a Result
+      return repr_value(std::exception_ptr(value.exception()));
+    else
+      return "None";
   } else if constexpr (
       requires { std::tuple_size<T>::value; } && !requires { value.begin(); }) {
     std::string text = "(";
