@@ -81,8 +81,10 @@ class Descriptors::Watch final : public Pooled, private ReadyNode {
     return side(readiness).callback.get();
   }
   void set(Readiness readiness, Ref<HandleNode> callback) {
-    const Ref<HandleNode> former = std::exchange(side(readiness).callback, std::move(callback));
-    wait(side(readiness));
+    Side& changed = side(readiness);
+    const Ref<HandleNode> former = std::exchange(changed.callback, std::move(callback));
+    changed.set_in = core_.open_batch();
+    wait(changed);
     if (former) former->cancel();
   }
   /// Null if there was none.
@@ -105,6 +107,7 @@ class Descriptors::Watch final : public Pooled, private ReadyNode {
     Ref<HandleNode> callback{};
     Ref<HandleNode> due{};  // in the I/O queue
     bool waits = false;     // in Asio's
+    std::uint64_t set_in = 0;  // see LoopCore::open_batch
   };
 
   class Handler {
@@ -136,6 +139,7 @@ class Descriptors::Watch final : public Pooled, private ReadyNode {
   void ready(Side& side) {
     side.waits = false;
     if (!side.callback) return;
+    if (side.set_in != 0 && side.set_in == core_.open_batch()) return wait(side);
     side.due = side.callback;
     if (std::exchange(queued_, true)) return;
     add_ref();

@@ -132,6 +132,9 @@ class LoopCore final : public Scheduler {
   /// For Asio's handlers: queues what has come. `more` if the same descriptor is waited for to
   /// become readable, too: of what came at once, Asio reports the readiness to write first.
   void push_event(ReadyNode& node, bool more = false);
+  /// Names the events that came at once, while one of them is handled and Asio may hold others;
+  /// 0 if there are none. What is asked for now is not for them.
+  std::uint64_t open_batch() const noexcept { return batch_open_ ? passes() : 0; }
   /// See in_loop_thread.
   bool in_thread() const noexcept;
   /// Where every connection reads into; the data is consumed before the next one reads.
@@ -216,8 +219,9 @@ class LoopCore final : public Scheduler {
                                  std::source_location::current()) {
     BOOST_ASIO_HANDLER_LOCATION(
         (where.file_name(), static_cast<int>(where.line()), where.function_name()));
+    // On a strand, too, it stands behind what the context holds now, which is yet to join the strand.
     if (strand_)
-      boost::asio::post(*strand_, std::move(handler));
+      boost::asio::post(*context_, boost::asio::bind_executor(*strand_, std::move(handler)));
     else
       boost::asio::post(*context_, std::move(handler));
   }

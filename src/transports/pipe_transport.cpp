@@ -223,6 +223,7 @@ void ReadPipeTransport::pause_reading() {
 void ReadPipeTransport::resume_reading() {
   if (closing_ || !paused_) return;
   paused_ = false;
+  resumed_in_ = loop_->open_batch();
   wait_readable();
   log_debug("resumes reading");
 }
@@ -238,6 +239,7 @@ void ReadPipeTransport::wait_readable() {
 void ReadPipeTransport::readable() {
   waits_ = false;
   if (!is_reading()) return;
+  if (resumed_in_ != 0 && resumed_in_ == loop_->open_batch()) return wait_readable();
   due_ = true;
   arrived();
 }

@@ -132,6 +132,7 @@ class ReadPipeTransport final : public PipeTransport {
   bool paused_ = false;
   bool due_ = false;
   bool waits_ = false;
+  std::uint64_t resumed_in_ = 0;  // see LoopCore::open_batch
 };
 
 class WritePipeTransport final : public PipeTransport {

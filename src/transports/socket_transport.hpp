@@ -183,7 +183,6 @@ class SocketTransport : protected SocketNames,
   void queue();
   void arrived(bool more = false);
   void start_reading();
-  void plan_early_read();
   void readable();
   void read_ready();
   void writable();
@@ -333,21 +332,19 @@ void SocketTransport<Kind>::resume_reading() {
 /// From the next pass on, whatever is queued for this one.
 template <class Kind>
 void SocketTransport<Kind>::start_reading() {
-  if (!is_reading() || waits_readable_) return;
-  plan_early_read();
+  if (!is_reading()) return;
+  first_read_pass_ = loop_->passes() + 1;
+  if (waits_readable_) return;
+  early_ = true;
+  read_due_ = true;
   queue();
 }
 
 template <class Kind>
-void SocketTransport<Kind>::plan_early_read() {
+void SocketTransport<Kind>::read_early() {
   first_read_pass_ = loop_->passes() + 1;
   early_ = true;
   read_due_ = true;
-}
-
-template <class Kind>
-void SocketTransport<Kind>::read_early() {
-  plan_early_read();
   if (std::exchange(queued_, true)) return;
   this->add_ref();
   loop_->push_early(*this);

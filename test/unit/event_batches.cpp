@@ -9,14 +9,18 @@
 #include <asyncio/asyncio.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/strand.hpp>
 #include <cstddef>
 #include <exception>
 #include <functional>
 #include <initializer_list>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include <unistd.h>
 
 #include "transports/stream_transport.hpp"
 
@@ -24,11 +28,23 @@ namespace {
 
 using namespace asyncio;
 
-/// A loop, its own master or a guest, with connections whose other ends are the test's.
+/// Who runs the loop.
+enum class Run { by_itself, as_guest, on_strand };
+constexpr std::array every_way{Run::by_itself, Run::as_guest, Run::on_strand};
+
+std::ostream& operator<<(std::ostream& out, Run run) {
+  constexpr std::array names{"by itself", "as a guest", "on a strand"};
+  return out << names[static_cast<std::size_t>(run)];
+}
+
+/// A loop with connections whose other ends are the test's.
 class Batches {
  public:
-  explicit Batches(bool guest)
-      : loop_(guest ? EventLoop(io_, {.single_threaded = true}) : EventLoop()), guest_(guest) {}
+  explicit Batches(Run run)
+      : loop_(run == Run::by_itself  ? EventLoop()
+              : run == Run::as_guest ? EventLoop(io_, {.single_threaded = true})
+                                     : EventLoop(boost::asio::make_strand(io_))),
+        guest_(run != Run::by_itself) {}
 
   class End : public BufferedProtocol {
    public:
@@ -114,8 +130,8 @@ class Batches {
 BOOST_AUTO_TEST_SUITE(event_batches_tests)
 
 BOOST_AUTO_TEST_CASE(what_came_at_once_is_handled_before_what_it_queues) {
-  for (const bool guest : {false, true}) {
-    Batches b(guest);
+  for (const Run way : every_way) {
+    Batches b(way);
     const auto first = b.open("first", [&] { b.queue("soon"); });
     const auto second = b.open("second", [&] { b.queue("soon too"); });
     const auto third = b.open("third", [&] { b.end_soon(); });
@@ -125,8 +141,8 @@ BOOST_AUTO_TEST_CASE(what_came_at_once_is_handled_before_what_it_queues) {
 }
 
 BOOST_AUTO_TEST_CASE(what_an_event_brings_about_comes_with_the_next_pass) {
-  for (const bool guest : {false, true}) {
-    Batches b(guest);
+  for (const Run way : every_way) {
+    Batches b(way);
     const auto third = b.open("third", [&] { b.end_soon(); });
     const auto first = b.open("first", [&] {
       third->peer.send("1");
@@ -139,8 +155,8 @@ BOOST_AUTO_TEST_CASE(what_an_event_brings_about_comes_with_the_next_pass) {
 }
 
 BOOST_AUTO_TEST_CASE(a_timer_that_an_event_sets_comes_behind_the_others) {
-  for (const bool guest : {false, true}) {
-    Batches b(guest);
+  for (const Run way : every_way) {
+    Batches b(way);
     const auto first = b.open("first", [&] { b.loop().call_later(0, b.noting("timer")); });
     const auto second = b.open("second", [&] { b.end_soon(); });
     b.receive({first, second});
@@ -149,8 +165,8 @@ BOOST_AUTO_TEST_CASE(a_timer_that_an_event_sets_comes_behind_the_others) {
 }
 
 BOOST_AUTO_TEST_CASE(more_data_of_the_same_connection_comes_with_the_next_pass) {
-  for (const bool guest : {false, true}) {
-    Batches b(guest);
+  for (const Run way : every_way) {
+    Batches b(way);
     const auto first = b.open("first", [&] { b.queue("soon"); });
     const auto second = b.open("second", [&] { b.end_soon(); });
     b.run([&] {
@@ -161,8 +177,76 @@ BOOST_AUTO_TEST_CASE(more_data_of_the_same_connection_comes_with_the_next_pass) 
   }
 }
 
+BOOST_AUTO_TEST_CASE(rule_9_a_reader_that_an_event_sets_waits_for_the_next_report) {
+  for (const Run way : every_way) {
+    Batches b(way);
+    auto [ours, theirs] = Socket::pair();
+    const auto first = b.open("first", [&] {
+      b.queue("soon");
+      b.loop().add_reader(ours, [&] {
+        b.note("new");
+        b.loop().remove_reader(ours);
+        b.end();
+      });
+    });
+    b.loop().add_reader(ours, b.noting("old"));
+    b.run([&] {
+      first->peer.send("1");
+      theirs.send("1");
+    });
+    BOOST_TEST_CONTEXT(way) BOOST_TEST(b.seen() == "first soon new");
+  }
+}
+
+BOOST_AUTO_TEST_CASE(rule_9_what_an_event_resumes_waits_for_the_next_report) {
+  for (const Run way : every_way) {
+    Batches b(way);
+    const auto second = b.open("second", [&] { b.end(); });
+    const auto first = b.open("first", [&] {
+      b.queue("soon");
+      second->transport->resume_reading();
+    });
+    b.run([&] {
+      second->transport->pause_reading();
+      first->peer.send("1");
+      second->peer.send("1");
+    });
+    BOOST_TEST_CONTEXT(way) BOOST_TEST(b.seen() == "first soon second");
+  }
+}
+
+BOOST_AUTO_TEST_CASE(rule_9_a_pipe_that_an_event_resumes_waits_for_the_next_report) {
+  class Pipe : public Protocol {
+   public:
+    explicit Pipe(Batches& batches) : batches_(batches) {}
+    void data_received(BytesView) override {
+      batches_.note("pipe");
+      batches_.end();
+    }
+
+   private:
+    Batches& batches_;
+  };
+  for (const Run way : every_way) {
+    Batches b(way);
+    auto [reading, writing] = FileDescriptor::pipe();
+    const auto pipe = b.loop().run_until_complete(
+        b.loop().connect_read_pipe(make<Pipe>(std::ref(b)), std::move(reading)));
+    const auto first = b.open("first", [&] {
+      b.queue("soon");
+      pipe.first->resume_reading();
+    });
+    b.run([&] {
+      pipe.first->pause_reading();
+      first->peer.send("1");
+      BOOST_TEST(::write(writing.fileno(), "1", 1) == 1);
+    });
+    BOOST_TEST_CONTEXT(way) BOOST_TEST(b.seen() == "first soon pipe");
+  }
+}
+
 BOOST_AUTO_TEST_CASE(stop_ends_with_the_events_that_came_at_once) {
-  Batches b(false);
+  Batches b(Run::by_itself);
   const auto first = b.open("first", [&] {
     b.queue("soon");
     b.end();
@@ -176,8 +260,8 @@ BOOST_AUTO_TEST_CASE(stop_ends_with_the_events_that_came_at_once) {
 }
 
 BOOST_AUTO_TEST_CASE(what_an_exception_leaves_behind_keeps_its_place) {
-  for (const bool guest : {false, true}) {
-    Batches b(guest);
+  for (const Run way : every_way) {
+    Batches b(way);
     const auto first = b.open("first", [&] {
       b.queue("soon");
       throw SystemExit(1);
@@ -191,9 +275,9 @@ BOOST_AUTO_TEST_CASE(what_an_exception_leaves_behind_keeps_its_place) {
 }
 
 BOOST_AUTO_TEST_CASE(rule_6_reading_goes_before_writing) {
-  for (const bool guest : {false, true}) {
+  for (const Run way : every_way) {
     for (const bool alone : {false, true}) {
-      Batches b(guest);
+      Batches b(way);
       const auto first = b.open("first", [&] { b.queue("soon"); });
       const auto both = b.open("reads", [&] { b.end_soon(); });
       b.run([&] {
@@ -210,7 +294,7 @@ BOOST_AUTO_TEST_CASE(rule_6_reading_goes_before_writing) {
         }
         both->transport->set_write_buffer_limits({.high = 10'000'000, .low = 9'000'000});
       });
-      BOOST_TEST_CONTEXT("guest " << guest << ", alone " << alone)
+      BOOST_TEST_CONTEXT(way << ", alone " << alone)
       BOOST_TEST(b.seen() == (alone ? "reads writes" : "first reads writes soon"));
     }
   }
