@@ -35,7 +35,14 @@ void CancelRequest::attach(FutureBase& future) {
 void CancelRequest::run() {
   const Ref<CancelRequest> entry(adopt_ref, this);
   queued_ = false;
-  deliver();
+  const Ref<FutureBase> future(future_);
+  try {
+    deliver();
+  } catch (...) {
+    future->scheduler().report({.message = "Exception in callback async_run()",
+                                .exception = caught_error(),
+                                .future = future.get()});
+  }
 }
 
 void CancelRequest::deliver() {
@@ -94,7 +101,7 @@ void WaitOperation::drop() noexcept {
   if (!future_) return abort();
   const Ref<FutureBase> future = future_;
   // If it is done, the callback stands in the ready queue, and is dropped there.
-  future->remove_callbacks([this](ReadyNode& node) { return &node == &completion_; });
+  future->remove_callback(completion_);
 }
 
 void WaitOperation::end(std::exception_ptr error) noexcept {

@@ -39,6 +39,7 @@ struct ConnectionRequest {
     if (options.local_addr) {
       local_host = options.local_addr.host();
       local_port = Port(options.local_addr.port());
+      local_ipv6 = options.local_addr.ipv6();
     }
   }
 
@@ -52,6 +53,7 @@ struct ConnectionRequest {
   Socket sock;
   std::string local_host;
   Port local_port;  // none: the system's choice of the local end
+  Ipv6Part local_ipv6;
   std::optional<Duration> delay;
   int interleave_count;
   bool all_errors;

@@ -48,12 +48,6 @@ void check_stream(const Socket& sock) {
 
 // -- create_connection
 
-std::string family_repr(int family) {
-  if (family == AF_INET) return "<AddressFamily.AF_INET: " + std::to_string(AF_INET) + ">";
-  if (family == AF_INET6) return "<AddressFamily.AF_INET6: " + std::to_string(AF_INET6) + ">";
-  return std::to_string(family);
-}
-
 /// Rule 163: the first address of the socket's family that can be bound. Failures before it are
 /// kept in `errors`; if there is none, the last failure is thrown.
 void bind_local(Socket& sock, const std::vector<AddressInfo>& addresses,
@@ -146,7 +140,8 @@ Coroutine<Socket> connect_to_host(LoopCore& core, const ConnectionRequest& reque
   std::optional<std::vector<AddressInfo>> local;
   if (request.binds()) {
     std::vector<AddressInfo> resolved =
-        co_await ensure_resolved(core, request.local_host, request.local_port, request.resolving);
+        co_await ensure_resolved(core, request.local_host, request.local_port, request.resolving,
+                                 request.local_ipv6);
     if (resolved.empty()) throw OSError("getaddrinfo() returned empty list");
     local = std::move(resolved);
   }

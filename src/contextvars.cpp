@@ -104,14 +104,19 @@ VariableBase::VariableBase(std::string name, std::string default_value) {
 const void* VariableBase::find() const noexcept {
   const Ref<ContextState>* const slot = thread_state.context;
   if (!slot || !*slot) return nullptr;
-  const auto* const value = (*slot)->find(info_->number);
+  return find_in(**slot);
+}
+
+const void* VariableBase::find_in(const ContextState& context) const noexcept {
+  const auto* const value = context.find(info_->number);
   return value ? value->get() : nullptr;
 }
 
-Replaced VariableBase::assign(std::shared_ptr<const void> value) const {
+std::shared_ptr<Replaced> VariableBase::assign(std::shared_ptr<const void> value) const {
   ContextState& context = current_context();
   const auto* const old_value = context.find(info_->number);
-  Replaced token{info_, old_value ? *old_value : nullptr, Ref<ContextState>(&context)};
+  auto token = std::make_shared<Replaced>(
+      Replaced{info_, old_value ? *old_value : nullptr, Ref<ContextState>(&context)});
   context.assign(info_->number, std::move(value));
   return token;
 }
@@ -131,6 +136,8 @@ void VariableBase::throw_lookup_error() const {
   throw LookupError(variable_repr(*info_));
 }
 
+void VariableBase::throw_key_error() const { throw KeyError(variable_repr(*info_)); }
+
 }  // namespace detail
 
 Context Context::copy() const {
@@ -138,6 +145,11 @@ Context Context::copy() const {
 }
 
 std::size_t Context::size() const noexcept { return state_->map ? state_->map->size() : 0; }
+
+bool Context::equals(const Context& other) const noexcept {
+  if (state_->map == other.state_->map) return true;
+  return size() == other.size() && (size() == 0 || *state_->map == *other.state_->map);
+}
 
 namespace detail {
 

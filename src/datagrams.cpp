@@ -33,19 +33,27 @@ const Logger& logger() {
 /// A DatagramAddress, owned.
 struct GivenAddress {
   explicit GivenAddress(DatagramAddress address)
-      : given(address), is_path(address.is_path()), text(address.text()), port(address.port()) {}
+      : given(address),
+        is_path(address.is_path()),
+        text(address.text()),
+        port(address.port()),
+        ipv6(address.ipv6()) {}
 
   /// As Python's user has written it.
   std::string repr() const {
     if (!given) return "None";
     if (is_path) return repr_str(text);
-    return "(" + repr_str(text) + ", " + std::to_string(port) + ")";
+    std::string tuple = "(" + repr_str(text) + ", " + std::to_string(port);
+    if (ipv6.flowinfo != 0 || ipv6.scope_id != 0)
+      tuple += ", " + std::to_string(ipv6.flowinfo) + ", " + std::to_string(ipv6.scope_id);
+    return tuple + ")";
   }
 
   bool given;
   bool is_path;
   std::string text;
   int port;
+  Ipv6Part ipv6;
 };
 
 /// What create_datagram_endpoint was asked for, owned.
@@ -128,7 +136,7 @@ Coroutine<std::vector<AddressInfo>> resolve_one(LoopCore& core, const GivenAddre
                                                 ResolveOptions options) {
   if (address.is_path) throw TypeError("2-tuple is expected");
   std::vector<AddressInfo> answers =
-      co_await ensure_resolved(core, address.text, Port(address.port), options);
+      co_await ensure_resolved(core, address.text, Port(address.port), options, address.ipv6);
   if (answers.empty()) throw OSError("getaddrinfo() returned empty list");
   co_return answers;
 }

@@ -33,6 +33,7 @@ class Descriptors {
   void forget(NativeSocket descriptor) noexcept;
   /// The loop is being closed.
   void clear() noexcept;
+  bool empty() const noexcept { return watches_.empty(); }
 
  private:
   class Watch;

@@ -75,12 +75,10 @@ void EventLoop::run_until_done(detail::FutureBase& future, bool new_task) {
   auto* const stop_when_done = new StopWhenDone;
   future.add_callback(*stop_when_done, true);
   struct RemoveCallback {
-    ~RemoveCallback() {
-      future.remove_callbacks([this](detail::ReadyNode& node) { return &node == callback; });
-    }
+    ~RemoveCallback() { future.remove_callback(callback); }
     detail::FutureBase& future;
-    detail::ReadyNode* callback;
-  } const remove_callback{future, stop_when_done};
+    detail::ReadyNode& callback;
+  } const remove_callback{future, *stop_when_done};
   try {
     run_forever();
   } catch (...) {

@@ -18,6 +18,7 @@
 #include <boost/asio/error.hpp>
 
 #include <asyncio/bytes.hpp>
+#include <asyncio/detail/repr.hpp>
 
 namespace asyncio::inline v1 {
 
@@ -70,13 +71,21 @@ std::string demangled(const std::type_info& type) {
 
 std::string abbreviated(std::string text) {
   constexpr std::size_t longest = 30, head = 13, tail = 14;
-  if (text.size() <= longest) return text;
-  const auto inside_character = [&](std::size_t i) { return (text[i] & 0xC0) == 0x80; };  // UTF-8
-  std::size_t begin = head;
-  std::size_t end = text.size() - tail;
-  while (inside_character(begin)) --begin;
-  while (inside_character(end)) ++end;
-  return text.substr(0, begin) + "..." + text.substr(end);
+  std::vector<std::size_t> characters;  // where they begin: it is UTF-8
+  for (std::size_t i = 0; i != text.size(); ++i)
+    if ((text[i] & 0xC0) != 0x80) characters.push_back(i);
+  if (characters.size() <= longest) return text;
+  return text.replace(characters[head], characters[characters.size() - tail] - characters[head],
+                      "...");
+}
+
+void Elements::add(const std::string& repr) {
+  if (count_++ != 0) text_ += ", ";
+  text_ += repr;
+}
+
+void Elements::leave_out() {
+  if (!text_.ends_with(", ...")) text_ += ", ...";
 }
 
 std::string address_of(const void* object) {

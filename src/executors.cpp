@@ -68,6 +68,16 @@ bool ConcurrentBase::set_running_or_notify_cancel() {
   return true;
 }
 
+bool ConcurrentBase::begins() noexcept {
+  try {
+    return set_running_or_notify_cancel();
+  } catch (...) {
+    get_logger("concurrent.futures").critical("Exception in worker\n{}",
+                                              asyncio::repr(std::current_exception()));
+    return false;
+  }
+}
+
 void ConcurrentBase::set_exception(std::exception_ptr exception) {
   complete([&] { exception_ = std::move(exception); });
 }
@@ -256,7 +266,7 @@ Arrival::Ticket Arrival::expect(Scheduler& loop) {
 }
 
 void Arrival::drop_all(Links& expected) noexcept {
-  while (expected.next != &expected) static_cast<Arrival&>(*expected.next).drop();
+  while (!expected.alone()) static_cast<Arrival&>(*expected.next).drop();
 }
 
 // -- Follower
@@ -265,7 +275,7 @@ Follower::Follower(FutureBase& self, std::shared_ptr<ConcurrentBase> source, boo
     : sole_(sole), self_(self), source_(std::move(source)) {}
 
 Follower::~Follower() {
-  self_.remove_callbacks([this](ReadyNode& node) { return &node == &cancel_check_; });
+  self_.remove_callback(cancel_check_);
 }
 
 void Follower::begin() {

@@ -133,7 +133,7 @@ void FutureBase::add_callback(ReadyNode& node, bool wants_future) {
 }
 
 void FutureBase::forget(TaskBase& task) noexcept {
-  remove_callbacks([&](ReadyNode& node) { return &node == &task; });
+  remove_callback(task);
 }
 
 void FutureBase::throw_done() {

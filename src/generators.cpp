@@ -5,8 +5,9 @@
 
 namespace asyncio::inline v1::detail {
 
-void GeneratorAwaiter::throw_refused(Method method) const {
-  if (!state_) {
+void GeneratorAwaiter::throw_refused(Method method) {
+  const Ref<GeneratorState> state = std::move(state_);
+  if (!state) {
     throw RuntimeError(method == Method::next
                            ? "cannot reuse already awaited __anext__()/asend()"
                            : "cannot reuse already awaited aclose()/athrow()");
@@ -20,7 +21,8 @@ bool GeneratorAwaiter::throw_in(Method method, std::exception_ptr error) {
   GeneratorFrame* const frame = frame_to_run(method);
   if (!frame || frame->closed) return false;
   if (!frame->started) {
-    state_->destroy_frame();
+    const Ref<GeneratorState> state = std::move(state_);
+    state->destroy_frame();
     std::rethrow_exception(std::move(error));
   }
   frame->closed = method == Method::aclose;
@@ -30,7 +32,11 @@ bool GeneratorAwaiter::throw_in(Method method, std::exception_ptr error) {
 
 bool GeneratorClose::await_ready() {
   const GeneratorFrame* const frame = frame_to_run(Method::aclose);
-  if (frame && !frame->started) state_->destroy_frame();  // no need to throw anything
+  if (!frame || frame->closed) return true;
+  if (!frame->started) {  // no need to throw anything
+    state_->destroy_frame();
+    return true;
+  }
   return !throw_in(Method::aclose, std::make_exception_ptr(GeneratorExit()));
 }
 

@@ -134,6 +134,8 @@ void print_stack(TaskBase& task, std::optional<int> limit, std::ostream* file) {
   out << type_name(error) << (message.empty() ? "" : ": ") << message << '\n';
 }
 
+void throw_reused() { throw RuntimeError("cannot reuse already awaited coroutine"); }
+
 void report_never_awaited(const Frame& frame) noexcept {
   try {
     get_logger("asyncio").warning("coroutine '{}' was never awaited ({})",

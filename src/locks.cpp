@@ -69,8 +69,6 @@ std::string LoopBound::lock_repr(const char* type, std::string extra, const Wait
          "]>";
 }
 
-void SingleUse::throw_reused() { throw RuntimeError("cannot reuse already awaited coroutine"); }
-
 // -- Lock
 
 void LockState::acquire(Turn& turn) {

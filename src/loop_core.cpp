@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "loop_core.hpp"
 
+#include <algorithm>
 #include <asyncio/asio/operation.hpp>
 #include <asyncio/constants.hpp>
 #include <asyncio/logging.hpp>
 #include <asyncio/wait.hpp>
 #include <cstdlib>
+#include <iterator>
 #include <mutex>
 #include <string_view>
 #include <typeinfo>
@@ -188,19 +190,8 @@ void LoopCore::close() {
   if (debug() && facade) logger().debug("Close {}", to_string(*facade));
   attended_ = true;  // what destructors queue from here on is dropped
   closing_ = true;
-  OperationBase::give_up_all(operations);  // while what they work on still exists
-  Watcher::let_all_go(*this);
-  abandon_tasks();
-  forget_signals();
-  if (descriptors_) descriptors_->clear();
-  while (resources_) {
-    Resource& resource = *resources_;
-    resource.unregister();
-    resource.loop_closing();
-  }
   timer_.reset();
   drop_everything();
-  OperationBase::give_up_all(operations);
   foreign_->close();
   drop_everything();
   context_work_.reset();
@@ -212,17 +203,27 @@ void LoopCore::close() {
 }
 
 void LoopCore::abandon_tasks() noexcept {
-  while (tasks.next != &tasks) TaskBase::from_links(*tasks.next).abandon();
+  while (!tasks.alone()) TaskBase::from_links(*tasks.next).abandon();
 }
 
-// The destructors of callbacks may make tasks, those of tasks may queue callbacks.
-void LoopCore::drop_everything() noexcept {
+// Destructors, of tasks, protocols, callbacks and what they hold, may make and watch something new.
+void LoopCore::drop_everything() {
   do {
-    drop_all();
+    OperationBase::give_up_all(operations);  // while what they work on still exists
+    Watcher::let_all_go(*this);
     abandon_tasks();
+    forget_signals();
+    if (descriptors_) descriptors_->clear();
+    while (resources_) {
+      Resource& resource = *resources_;
+      resource.unregister();
+      resource.loop_closing();
+    }
+    drop_all();
     foreign_->drain();
     if (!foreign_->open()) Arrival::drop_all(arrivals);
-  } while (has_ready());
+  } while (has_ready() || !operations.alone() || !watchers.alone() || !tasks.alone() ||
+           !signals_.empty() || (descriptors_ && !descriptors_->empty()) || resources_);
 }
 
 // Other threads may ask for the executor until now, also when the loop is closed.
@@ -293,6 +294,63 @@ AnyTask LoopCore::call_task_factory(AnyCoroutine coroutine, const TaskOptions& o
 
 // -- errors (rules 101, 102)
 
+namespace {
+
+/// Key and repr.
+using Item = std::pair<std::string, std::string>;
+
+std::string dict_repr(const std::vector<Item>& items) {
+  std::string text;
+  for (const auto& [key, value] : items) {
+    text += text.empty() ? "{" : ", ";
+    text += repr_str(key) + ": " + value;
+  }
+  return text.empty() ? "{}" : text + '}';
+}
+
+/// What Python's dictionary would hold.
+std::vector<Item> items_of(const ExceptionContext& context) {
+  std::vector<Item> items;
+  if (!context.message.empty()) items.emplace_back("message", repr_str(context.message));
+  if (context.exception) items.emplace_back("exception", repr(context.exception));
+  if (context.context) items.emplace_back("context", dict_repr(items_of(*context.context)));
+  if (context.future) items.emplace_back("future", to_string(context.future));
+  if (context.task) items.emplace_back("task", to_string(context.task));
+  if (context.handle) items.emplace_back("handle", to_string(context.handle));
+  if (context.protocol) {
+    const BaseProtocol& protocol = *context.protocol;
+    items.emplace_back("protocol", object_repr(typeid(protocol), &protocol));
+  }
+  if (context.transport) items.emplace_back("transport", to_string(*context.transport));
+  if (context.socket) items.emplace_back("socket", to_string(context.socket));
+  if (const auto& frame = context.source_traceback) {
+    items.emplace_back("source_traceback", "[<FrameSummary file " + frame->file + ", line " +
+                                               std::to_string(frame->line) + " in " +
+                                               frame->function + ">]");
+  }
+  return items;
+}
+
+std::string created_at(const StackFrame& frame) {
+  return " created at (most recent call last):\n" + traceback_line(frame);
+}
+
+/// As Python's log shows an exception, without the lines of the program.
+std::string with_causes(const std::exception_ptr& error) {
+  std::vector<std::exception_ptr> chain;
+  for (std::exception_ptr e = error; e && std::find(chain.begin(), chain.end(), e) == chain.end();
+       e = cause(e))
+    chain.push_back(e);
+  std::string text = repr(chain.back());
+  for (auto e = std::next(chain.rbegin()); e != chain.rend(); ++e) {
+    text += "\n\nThe above exception was the direct cause of the following exception:\n\n";
+    text += repr(*e);
+  }
+  return text;
+}
+
+}  // namespace
+
 void LoopCore::report(const Report& report) {
   ExceptionContext context{.message = report.message, .exception = report.exception};
   if (report.future) context.future = AnyFuture(Ref<FutureBase>(report.future));
@@ -311,48 +369,54 @@ void LoopCore::report(const Report& report) {
 
 void LoopCore::call_exception_handler(const ExceptionContext& context) {
   if (!exception_handler || !facade) {
-    default_exception_handler(context);
+    log_unless_that_fails(context, "Exception in default exception handler");
     return;
   }
   try {
-    TaskBase* task = context.task ? context.task.state()->as_task() : nullptr;
-    if (!task && context.future) task = context.future.state()->as_task();
-    const ContextScope scope(task             ? task->context()
-                             : context.handle ? context.handle.node()->context
-                                              : context_slot());
+    const AnyFuture& thing = context.task ? context.task : context.future;
+    TaskBase* const task = thing ? thing.state()->as_task() : nullptr;
+    const ContextScope scope(task                       ? task->context()
+                             : !thing && context.handle ? context.handle.node()->context
+                                                        : context_slot());
     // The handler may replace itself.
     const ExceptionHandler handler = exception_handler;
     handler(*facade, context);
   } catch (...) {
-    default_exception_handler({.message = "Unhandled error in exception handler",
-                               .exception = caught_error(),
-                               .context = &context});
+    log_unless_that_fails({.message = "Unhandled error in exception handler",
+                           .exception = caught_error(),
+                           .context = &context},
+                          "Exception in default exception handler while handling an unexpected "
+                          "error in custom exception handler");
+  }
+}
+
+/// A repr may be the program's.
+void LoopCore::log_unless_that_fails(const ExceptionContext& context, const char* failure) const {
+  try {
+    default_exception_handler(context);
+  } catch (...) {
+    logger().error("{}\n{}", failure, with_causes(caught_error()));
   }
 }
 
 void LoopCore::default_exception_handler(const ExceptionContext& context) const {
   std::string text =
       context.message.empty() ? "Unhandled exception in event loop" : context.message;
-  const auto line = [&](const char* key, const std::string& value) {
-    text += '\n';
-    text += key;
-    text += ": ";
-    text += value;
-  };
-  if (context.context) line("context", repr_str(context.context->message));
-  if (context.future) line("future", to_string(context.future));
-  if (context.handle) line("handle", to_string(context.handle));
-  if (context.protocol) {
-    const BaseProtocol& protocol = *context.protocol;
-    line("protocol", object_repr(typeid(protocol), &protocol));
+  std::vector<Item> items = items_of(context);
+  const Subject* const subject = running_subject();
+  if (!context.source_traceback && subject && subject->handle && notes_if_any()) {
+    const std::source_location place = notes_if_any()->origin_of(*subject->handle);
+    if (known(place))
+      items.emplace_back("handle_traceback", "Handle" + created_at(stack_frame(place)));
   }
-  if (context.socket) line("socket", to_string(context.socket));
-  if (const auto& frame = context.source_traceback)
-    line("source_traceback",
-         "Object created at (most recent call last):\n" + traceback_line(*frame));
-  if (context.task) line("task", to_string(context.task));
-  if (context.transport) line("transport", to_string(*context.transport));
-  if (context.exception) text += '\n' + repr(context.exception);
+  std::sort(items.begin(), items.end());
+  for (const auto& [key, value] : items) {
+    if (key == "source_traceback")
+      text += "\nsource_traceback: Object" + created_at(*context.source_traceback);
+    else if (key != "message" && key != "exception")
+      text += '\n' + key + ": " + value;
+  }
+  if (context.exception) text += '\n' + with_causes(context.exception);
   logger().error("{}", text);
 }
 

@@ -106,6 +106,12 @@ class LoopCore final : public Scheduler {
   Executor io_executor() noexcept { return context_->get_executor(); }
   /// In the loop's thread.
   boost::asio::any_io_executor executor() const;
+  /// Not a guest.
+  bool owns_context() const noexcept { return owned_context_ != nullptr; }
+  /// Does a handler of Asio run, in an owned loop? A guest's passes are within handlers.
+  bool between_passes() const noexcept {
+    return owned_context_ && context_->get_executor().running_in_this_thread();
+  }
   /// object.async_wait(what, handler), or without `what`; the handler comes in the loop's thread.
   template <class Object, class What, class Handler>
   void async_wait(Object& object, What what, Handler handler,
@@ -184,11 +190,12 @@ class LoopCore final : public Scheduler {
 
   void add_signal_handler(int signal_number, Ref<HandleNode> callback);
   bool remove_signal_handler(int signal_number);
-  /// A Runner's handler of SIGINT. The program may replace it, and cannot remove it.
+  /// A Runner's handler of SIGINT. The program may replace it, and cannot remove it: when it removes
+  /// its own, what comes then is a KeyboardInterrupt.
   void set_interrupt_handler(Ref<HandleNode> callback);
   /// Was it not replaced?
   bool has_interrupt_handler() const noexcept;
-  /// Nothing if it was.
+  /// The program's own stays.
   void remove_interrupt_handler() noexcept;
 
   AnyTask call_task_factory(AnyCoroutine coroutine, const TaskOptions& options) override;
@@ -263,8 +270,9 @@ class LoopCore final : public Scheduler {
   void signal_arrived(int number);
   void forget_signal(int number) noexcept;
   void forget_signals() noexcept;
+  void log_unless_that_fails(const ExceptionContext& context, const char* failure) const;
   void abandon_tasks() noexcept;
-  void drop_everything() noexcept;
+  void drop_everything();
 
   std::unique_ptr<boost::asio::io_context> owned_context_;  // null in a guest
   boost::asio::io_context* context_;
@@ -291,6 +299,7 @@ class LoopCore final : public Scheduler {
   std::unique_ptr<Descriptors> descriptors_;
   std::map<int, std::shared_ptr<SignalWatch>> signals_;
   const HandleNode* interrupt_callback_ = nullptr;  // see set_interrupt_handler
+  Ref<HandleNode> interrupt_;                       // what comes after one of the program's own
   std::shared_ptr<ThreadPoolExecutor> default_executor_;  // null until it is needed
   bool executor_shut_down_ = false;
   std::size_t thread_work_ = 0;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
+#include <asyncio/exceptions.hpp>
 #include <csignal>
+#include <utility>
 
 #include "loop_core.hpp"
 #include "restarted_calls.hpp"
@@ -16,7 +18,9 @@ class LoopCore::SignalWatch : public std::enable_shared_from_this<SignalWatch> {
     restart_interrupted_calls(number);
   }
   /// The former one still runs if it is queued.
-  void set_callback(Ref<HandleNode> callback) { callback_ = std::move(callback); }
+  void set_callback(Ref<HandleNode> callback) {
+    const Ref<HandleNode> former = std::exchange(callback_, std::move(callback));
+  }
   const Ref<HandleNode>& callback() const noexcept { return callback_; }
   void listen() {
     const auto arrived = [foreign = core_.foreign_queue(), &core = core_, number = number_,
@@ -75,8 +79,11 @@ const HandleNode* LoopCore::signal_callback(int signal_number) const noexcept {
 bool LoopCore::remove_signal_handler(int signal_number) {
   check_signal_number(signal_number);
   const HandleNode* const callback = signal_callback(signal_number);
-  if (!callback || callback == interrupt_callback_) return false;
-  forget_signal(signal_number);
+  if (!callback || callback == interrupt_callback_ || callback == interrupt_.get()) return false;
+  if (signal_number == SIGINT && interrupt_)
+    signals_.find(SIGINT)->second->set_callback(interrupt_);
+  else
+    forget_signal(signal_number);
   return true;
 }
 
@@ -89,6 +96,7 @@ void LoopCore::forget_signals() noexcept {
 
 void LoopCore::set_interrupt_handler(Ref<HandleNode> callback) {
   interrupt_callback_ = callback.get();
+  interrupt_ = make_callback([] { throw KeyboardInterrupt(); }, nullptr);
   add_signal_handler(SIGINT, std::move(callback));
 }
 
@@ -97,8 +105,12 @@ bool LoopCore::has_interrupt_handler() const noexcept {
 }
 
 void LoopCore::remove_interrupt_handler() noexcept {
-  if (has_interrupt_handler()) forget_signal(SIGINT);
+  const HandleNode* const callback = signal_callback(SIGINT);
+  if (callback && (callback == interrupt_callback_ || callback == interrupt_.get()))
+    forget_signal(SIGINT);
   interrupt_callback_ = nullptr;
+  if (interrupt_) interrupt_->cancel();  // it may be queued
+  interrupt_ = {};
 }
 
 }  // namespace asyncio::inline v1::detail

@@ -3,6 +3,7 @@
 
 #include <boost/asio/error.hpp>
 #include <boost/asio/experimental/channel_error.hpp>
+#include <boost/asio/multiple_exceptions.hpp>
 #include <boost/asio/post.hpp>
 
 #include "loop_core.hpp"
@@ -10,6 +11,13 @@
 namespace asyncio::inline v1::detail {
 
 namespace {
+
+/// Asio's && and || of awaitables throw the errors of both sides together.
+std::exception_ptr first_of(std::exception_ptr error) {
+  while (const auto* const several = exception_cast<boost::asio::multiple_exceptions>(error))
+    error = several->first_exception();
+  return error;
+}
 
 bool means_aborted(const boost::system::error_code& code) {
   return code == boost::asio::error::operation_aborted ||
@@ -42,17 +50,41 @@ void Completion::arrive() noexcept {
 }
 
 void Completion::run() {
-  const std::unique_ptr<Completion, Release> self(this);
+  const Kept self(this);
   if (operation_) operation_->ended(*this);
 }
 
+Completion::Kept Completion::keep() noexcept {
+  owners_.fetch_add(1, std::memory_order_relaxed);
+  return Kept(this);
+}
+
+/// What a pass has begun may only be posted yet, and co_spawn's coroutines take it badly to be told
+/// to end before they have begun. A handler of Asio that comes in between waits for its turn.
 void Completion::cancel() {
   if (arrived_.load(std::memory_order_acquire)) return;
-  owners_.fetch_add(1, std::memory_order_relaxed);
-  std::unique_ptr<Completion, Release> kept(this);
-  signal_.emit(boost::asio::cancellation_type::all);
+  if (core_of(operation_->self_.scheduler()).between_passes())
+    boost::asio::post(executor_, [kept = keep()]() mutable { emit(std::move(kept)); });
+  else
+    emit(keep());
+}
+
+void Completion::cancel_elsewhere() {
+  const bool own = own_context_ && core_of(operation_->self_.scheduler()).owns_context();
+  if (!own && !arrived_.load(std::memory_order_acquire)) emit(keep());
+}
+
+void Completion::emit(Kept completion) {
+  Completion& self = *completion;
+  if (self.arrived_.load(std::memory_order_acquire)) return;
+  self.signal_.emit(boost::asio::cancellation_type::all);
   // What co_spawn has put into the slot posts a reference to it, which the outcome may overtake.
-  boost::asio::post(executor_, [kept = std::move(kept)] {});
+  boost::asio::post(self.origin_ ? self.origin_ : self.executor_,
+                    [kept = std::move(completion)] {});
+}
+
+bool Completion::is_own(const boost::asio::execution_context& context) const noexcept {
+  return &context == &core_of(operation_->self_.scheduler()).context();
 }
 
 void Completion::release() noexcept {
@@ -86,7 +118,8 @@ void OperationBase::fail(Completion& completion) {
     self_.keep_cancelled_error(std::move(completion.error));
     return self_.set_cancelled(self_.cancel_message());
   }
-  const auto* const thrown = exception_cast<boost::system::system_error>(completion.error);
+  const std::exception_ptr first = first_of(completion.error);
+  const auto* const thrown = exception_cast<boost::system::system_error>(first);
   const bool destroyed = !completion.code && !completion.error;
   if (asked_ && (destroyed || means_aborted(thrown ? thrown->code() : completion.code)))
     return self_.set_cancelled(self_.cancel_message());
@@ -114,10 +147,10 @@ void OperationBase::give_up() noexcept {
 }
 
 void OperationBase::give_up_all(Links& operations) {
-  while (operations.next != &operations) {
+  while (!operations.alone()) {
     auto& operation = static_cast<OperationBase&>(*operations.next);
     const Ref<FutureBase> kept(&operation.self_);
-    operation.completion_->cancel();
+    operation.completion_->cancel_elsewhere();
     operation.give_up();
   }
 }

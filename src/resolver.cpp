@@ -9,6 +9,8 @@
 #include <asyncio/logging.hpp>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
+#include <cstdio>
 #include <memory>
 
 #include "loop_core.hpp"
@@ -69,31 +71,38 @@ std::vector<AddressInfo> ask_resolver(const std::string& host,
   return answers;
 }
 
-/// Rule 108: in debug mode the log tells how long it took.
-std::vector<AddressInfo> ask_resolver_and_log(const std::string& host,
-                                              const std::optional<std::string>& port,
-                                              const ResolveOptions& options) {
-  std::string question = host + ":" + (port ? repr_str(*port) : "None");
-  const auto add = [&](const char* name, int value) {
-    if (value != 0) question += std::string(", ") + name + "=" + std::to_string(value);
-  };
-  add("family", options.family);
-  add("type", options.type);
-  add("proto", options.proto);
-  add("flags", options.flags);
-  const Logger logger = get_logger("asyncio");
-  logger.debug("Get address info {}", question);
-  const auto begin = std::chrono::steady_clock::now();
-  std::vector<AddressInfo> answers = ask_resolver(host, port, options);
-  const double seconds = Duration(std::chrono::steady_clock::now() - begin).seconds();
+std::string type_repr(int type) {
+  if (type == SOCK_STREAM) return "<SocketKind.SOCK_STREAM: " + std::to_string(type) + ">";
+  if (type == SOCK_DGRAM) return "<SocketKind.SOCK_DGRAM: " + std::to_string(type) + ">";
+  return std::to_string(type);
+}
+
+/// Python's tuple.
+std::string repr(const AddressInfo& info) {
+  return "(" + family_repr(info.family) + ", " + type_repr(info.type) + ", " +
+         std::to_string(info.proto) + ", " + repr_str(info.canonname) + ", " +
+         to_string(info.address) + ")";
+}
+
+std::string question_text(const std::string& host, const Port& port,
+                          const ResolveOptions& options) {
+  std::string text = (host.empty() ? "None" : host) + ":" + to_string(port);
+  if (options.family != 0) text += ", family=" + family_repr(options.family);
+  if (options.type != 0) text += ", type=" + type_repr(options.type);
+  if (options.proto != 0) text += ", proto=" + std::to_string(options.proto);
+  if (options.flags != 0) text += ", flags=" + std::to_string(options.flags);
+  return text;
+}
+
+void log_answers(const std::string& question, const std::vector<AddressInfo>& answers,
+                 Duration taken, Duration slow) {
+  char milliseconds[32];
+  std::snprintf(milliseconds, sizeof milliseconds, "%.3f", taken.seconds() * 1e3);
   std::string list;
-  for (const AddressInfo& answer : answers) {
-    if (!list.empty()) list += ", ";
-    list += to_string(answer.address);
-  }
-  logger.log(seconds >= constants::slow_callback_duration ? LogLevel::info : LogLevel::debug,
-             "Getting address info {} took {}ms: [{}]", question, seconds * 1e3, list);
-  return answers;
+  for (const AddressInfo& answer : answers) list += (list.empty() ? "" : ", ") + repr(answer);
+  get_logger("asyncio").log(taken >= slow ? LogLevel::info : LogLevel::debug,
+                            "Getting address info {} took {}ms: [{}]", question, milliseconds,
+                            list);
 }
 
 Future<std::vector<AddressInfo>> start_resolving(LoopCore& core, std::string host, const Port& port,
@@ -105,9 +114,20 @@ Future<std::vector<AddressInfo>> start_resolving(LoopCore& core, std::string hos
     service = std::to_string(checked_port(port.number()));
   if (host.find('\0') != host.npos || (service && service->find('\0') != service->npos))
     throw ValueError("embedded null character");
-  return core.run_in_thread([host = std::move(host), service = std::move(service), options,
-                             ask = core.debug() ? &ask_resolver_and_log : &ask_resolver] {
-    return ask(host, service, options);
+  if (!core.debug()) {
+    return core.run_in_thread([host = std::move(host), service = std::move(service), options] {
+      return ask_resolver(host, service, options);
+    });
+  }
+  // Rule 108: the log tells how long it took.
+  return core.run_in_thread([question = question_text(host, port, options), host = std::move(host),
+                             service = std::move(service), options,
+                             slow = core.slow_callback_duration] {
+    get_logger("asyncio").debug("Get address info {}", question);
+    const auto begin = std::chrono::steady_clock::now();
+    std::vector<AddressInfo> answers = ask_resolver(host, service, options);
+    log_answers(question, answers, std::chrono::steady_clock::now() - begin, slow);
+    return answers;
   });
 }
 
@@ -133,8 +153,14 @@ Coroutine<Names> name(LoopCore& core, Address address, int flags) {
 
 }  // namespace
 
+std::string family_repr(int family) {
+  if (family == AF_INET) return "<AddressFamily.AF_INET: " + std::to_string(family) + ">";
+  if (family == AF_INET6) return "<AddressFamily.AF_INET6: " + std::to_string(family) + ">";
+  return std::to_string(family);
+}
+
 std::optional<AddressInfo> literal_address(const std::string& host, const Port& port,
-                                           const ResolveOptions& options) {
+                                           const ResolveOptions& options, Ipv6Part ipv6) {
   if (options.proto != 0 && options.proto != IPPROTO_TCP && options.proto != IPPROTO_UDP)
     return std::nullopt;
   int proto = 0;
@@ -152,8 +178,10 @@ std::optional<AddressInfo> literal_address(const std::string& host, const Port& 
   if (!number || host.empty()) return std::nullopt;
   for (const int family : {AF_INET, AF_INET6}) {
     if (options.family != AF_UNSPEC && options.family != family) continue;
-    if (is_literal(family, host))
-      return AddressInfo{family, options.type, proto, "", Address(host, *number)};
+    if (!is_literal(family, host)) continue;
+    if (family == AF_INET) ipv6 = {};
+    return AddressInfo{family, options.type, proto, "",
+                       Address(host, *number, ipv6.flowinfo, ipv6.scope_id)};
   }
   return std::nullopt;
 }
@@ -165,8 +193,8 @@ Coroutine<std::vector<AddressInfo>> resolve(LoopCore& core, std::string host, Po
 }
 
 Coroutine<std::vector<AddressInfo>> ensure_resolved(LoopCore& core, std::string host, Port port,
-                                                    ResolveOptions options) {
-  std::optional<AddressInfo> literal = literal_address(host, port, options);
+                                                    ResolveOptions options, Ipv6Part ipv6) {
+  std::optional<AddressInfo> literal = literal_address(host, port, options, ipv6);
   if (literal) {
     std::vector<AddressInfo> answers;
     answers.push_back(std::move(*literal));

@@ -12,10 +12,13 @@ namespace asyncio::inline v1::detail {
 
 class LoopCore;
 
+/// As Python shows it: "<AddressFamily.AF_INET: 2>".
+std::string family_repr(int family);
+
 /// The answer for a host that is an IP literal and a port that is a number, empty or none, when a
 /// type is asked for: no resolver is needed then. ValueError if the port is out of range.
 std::optional<AddressInfo> literal_address(const std::string& host, const Port& port,
-                                           const ResolveOptions& options);
+                                           const ResolveOptions& options, Ipv6Part ipv6 = {});
 
 /// getaddrinfo in a thread. The empty host is none: the wildcard address with AI_PASSIVE, else
 /// loopback. gaierror, or ValueError for a port out of range.
@@ -24,6 +27,6 @@ Coroutine<std::vector<AddressInfo>> resolve(LoopCore& core, std::string host, Po
 
 /// One or the other; a literal does not yield (rule 160).
 Coroutine<std::vector<AddressInfo>> ensure_resolved(LoopCore& core, std::string host, Port port,
-                                                    ResolveOptions options);
+                                                    ResolveOptions options, Ipv6Part ipv6 = {});
 
 }  // namespace asyncio::inline v1::detail

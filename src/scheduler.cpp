@@ -165,7 +165,16 @@ void Scheduler::run_watched(ReadyNode& node) {
   Subject subject;
   node.keep_subject(subject);
   const TimePoint begin = time();
-  node.run();
+  {
+    struct Current {
+      Current(Scheduler& scheduler, const Subject& subject) noexcept
+          : scheduler(scheduler), outer(std::exchange(scheduler.running_subject_, &subject)) {}
+      ~Current() { scheduler.running_subject_ = outer; }
+      Scheduler& scheduler;
+      const Subject* outer;
+    } const current(*this, subject);
+    node.run();
+  }
   const Duration taken = time() - begin;
   if (taken < slow_callback_duration) return;
   char seconds[32];

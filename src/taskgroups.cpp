@@ -1,19 +1,27 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <asyncio/taskgroups.hpp>
 
-#include <algorithm>
+#include <memory>
 
 #include "loop_core.hpp"
 
 namespace asyncio::inline v1::detail {
 
 /// The done-callback of a child.
-class TaskGroupState::Child final : public ReadyNode, public Pooled {
+class TaskGroupState::Child final : public ReadyNode, public Pooled, private Links {
  public:
   Child(Ref<TaskGroupState> group, AnyTask task) noexcept
-      : group_(std::move(group)), task_(std::move(task)) {}
+      : group_(std::move(group)), task_(std::move(task)) {
+    link_before(group_->children_);
+    ++group_->child_count_;
+  }
+  ~Child() { leave(); }
+  static const AnyTask& task_of(const Links& child) noexcept {
+    return static_cast<const Child&>(child).task_;
+  }
   void run() override {
     const std::unique_ptr<Child> entry(this);
+    leave();
     group_->child_done(task_);
   }
   void drop() noexcept override { delete this; }
@@ -21,14 +29,19 @@ class TaskGroupState::Child final : public ReadyNode, public Pooled {
   FutureBase* awaiter() noexcept override { return group_->parent_.state().get(); }
 
  private:
+  /// It is done, or the loop is being closed.
+  void leave() noexcept {
+    if (alone()) return;
+    unlink();
+    --group_->child_count_;
+  }
+
   Ref<TaskGroupState> group_;
   AnyTask task_;
 };
 
 TaskGroupState::TaskGroupState() : loop_(running_scheduler()), parent_(current_task()) {}
 TaskGroupState::~TaskGroupState() = default;
-
-bool TaskGroupState::children_left() const noexcept { return !children_.empty(); }
 
 void TaskGroupState::refuse() const {
   throw RuntimeError("TaskGroup " + repr() + (finished() ? " is finished" : " is shutting down"));
@@ -39,7 +52,6 @@ void TaskGroupState::add(const AnyTask& task) {
     child_done(task);
     return;
   }
-  children_.push_back(task);
   task.state()->add_callback(*new Child(Ref<TaskGroupState>(this), task), false);
   // An eager task may have cancelled the group before it became a child. One that has failed in it
   // cancels only those that are children by then.
@@ -47,8 +59,7 @@ void TaskGroupState::add(const AnyTask& task) {
 }
 
 void TaskGroupState::child_done(const AnyTask& task) {
-  std::erase(children_, task);
-  if (completed_ && children_.empty() && !completed_.done()) completed_.set_result();
+  if (completed_ && !children_left() && !completed_.done()) completed_.set_result();
   if (task.cancelled()) return;
   const std::exception_ptr error = task.exception();
   if (!error) return;
@@ -72,9 +83,12 @@ void TaskGroupState::child_done(const AnyTask& task) {
 
 void TaskGroupState::abort() {
   aborting_ = true;
-  for (const AnyTask& child : std::vector(children_)) {
+  // Cancelling one may make others be added, or come to an end.
+  std::vector<AnyTask> children;
+  for (const Links* child = children_.next; child != &children_; child = child->next)
+    children.push_back(Child::task_of(*child));
+  for (const AnyTask& child : children)
     if (!child.done()) child.cancel();
-  }
 }
 
 void TaskGroupState::cancel() {
@@ -140,7 +154,7 @@ void TaskGroupState::throw_no_value() const {
 
 std::string TaskGroupState::repr() const {
   std::string text = "<TaskGroup";
-  if (!children_.empty()) text += " tasks=" + std::to_string(children_.size());
+  if (children_left()) text += " tasks=" + std::to_string(child_count_);
   if (!errors_.empty()) text += " errors=" + std::to_string(errors_.size());
   return text + (aborting_ ? " cancelling>" : " entered>");
 }

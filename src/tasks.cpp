@@ -3,6 +3,7 @@
 
 #include <asyncio/detail/wait_list.hpp>
 #include <asyncio/event_loop.hpp>
+#include <asyncio/logging.hpp>
 #include <atomic>
 #if __has_include(<sys/single_threaded.h>)
 #include <sys/single_threaded.h>
@@ -78,9 +79,23 @@ inline void TaskBase::resume() {
   const ContextScope scope(context_);
   started_ = true;
   step_ = Step::running;
-  do innermost_->handle().resume();
-  while (step_ == Step::running);
+  const Frame* resumed;
+  do {
+    resumed = innermost_;
+    innermost_->handle().resume();
+  } while (step_ == Step::running && innermost_ != resumed);
   if (step_ == Step::ended) finish();
+  if (step_ == Step::running) [[unlikely]]
+    bad_yield();
+}
+
+/// Whoever has the handle of a frame would resume it, from anywhere: there is no going on.
+void TaskBase::bad_yield() noexcept {
+  get_logger("asyncio").critical(
+      "Task got bad yield: {} waits for what knows nothing of tasks. Await a Future, and complete it "
+      "by call_soon_threadsafe().",
+      future().repr());
+  std::terminate();
 }
 
 void TaskBase::start(bool eager) {

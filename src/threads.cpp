@@ -15,9 +15,26 @@ void Publisher::begin() {
   task_->add_callback(completion_, false);
 }
 
+namespace {
+
+/// In a catch clause.
+void report_failure(FutureBase& task) {
+  task.scheduler().report({.message = "Exception in callback run_coroutine_threadsafe()",
+                           .exception = caught_error(),
+                           .future = &task});
+}
+
+}  // namespace
+
 // The request to cancel.
 void Publisher::run() {
-  if (const Ref<FutureBase> task = task_) task->cancel(nullptr);
+  if (const Ref<FutureBase> task = task_) {
+    try {
+      task->cancel(nullptr);
+    } catch (...) {
+      report_failure(*task);
+    }
+  }
   request_ended();
 }
 
@@ -38,17 +55,21 @@ void Publisher::Completion::drop() noexcept {
 }
 
 void Publisher::publish() {
-  if (task_->cancelled()) destination_->cancel();
-  if (destination_->set_running_or_notify_cancel()) {
-    std::exception_ptr error = task_->exception();
-    if (!error) {
-      try {
-        copy_result();
-      } catch (...) {  // copying the value threw
-        error = std::current_exception();
+  try {
+    if (task_->cancelled()) destination_->cancel();
+    if (destination_->set_running_or_notify_cancel()) {
+      std::exception_ptr error = task_->exception();
+      if (!error) {
+        try {
+          copy_result();
+        } catch (...) {  // copying the value threw
+          error = std::current_exception();
+        }
       }
+      if (error) destination_->set_exception(std::move(error));
     }
-    if (error) destination_->set_exception(std::move(error));
+  } catch (...) {  // somebody else has completed it
+    report_failure(*task_);
   }
   task_ended();
 }

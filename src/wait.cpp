@@ -2,6 +2,7 @@
 #include <asyncio/wait.hpp>
 
 #include <algorithm>
+#include <unordered_set>
 
 namespace asyncio::inline v1::detail {
 
@@ -21,9 +22,6 @@ class SleepBase::Waking final : public FutureState<void> {
   const Ref<HandleNode> timer_;
 };
 
-// As a coroutine is, it is used up by awaiting it (rule 50).
-void SleepBase::throw_reused() { throw RuntimeError("cannot reuse already awaited coroutine"); }
-
 void SleepBase::wait() {
   future_ = Ref<FutureBase>(adopt_ref, new Waking(task_->scheduler(), delay_));
   task_->wait_for(*future_);
@@ -32,14 +30,9 @@ void SleepBase::wait() {
 // -- gather
 
 std::vector<FutureBase*> distinct(std::vector<FutureBase*> futures) {
-  std::vector<FutureBase*> seen = futures;
-  std::ranges::sort(seen);
-  if (std::ranges::adjacent_find(seen) == seen.end()) return futures;
-  std::vector<FutureBase*> result;
-  for (FutureBase* future : futures) {
-    if (std::ranges::find(result, future) == result.end()) result.push_back(future);
-  }
-  return result;
+  std::unordered_set<const FutureBase*> seen(futures.size());
+  std::erase_if(futures, [&](const FutureBase* future) { return !seen.insert(future).second; });
+  return futures;
 }
 
 void check_same_loop(const Scheduler& loop, const FutureBase& future) {
@@ -87,9 +80,14 @@ void Gathering::wait_for(FutureBase& child) {
 // Those that were done already are seen to now, without a pass.
 void Gathering::seal() {
   sealed_ = true;
-  if (waiting_ == 0) return collect();
-  for (FutureBase* child : std::exchange(done_before_, {}))
-    Gathering::child_done(Ref<FutureBase>(child));
+  try {
+    if (waiting_ == 0) return collect();
+    for (FutureBase* child : std::exchange(done_before_, {}))
+      Gathering::child_done(Ref<FutureBase>(child));
+  } catch (...) {  // copying a value threw: that is the outcome
+    std::exception_ptr error = caught_error();
+    if (!self_.done()) self_.set_exception(std::move(error));
+  }
 }
 
 void Gathering::child_done(Ref<FutureBase> child) {
@@ -206,14 +204,11 @@ class WaitState final : public FutureState<void>, private Watcher {
 
 WaitScope::WaitScope(const std::vector<FutureBase*>& futures, const WaitOptions& options) {
   Scheduler& loop = running_scheduler();
-  // The timer is set first, as in CPython: at equal deadlines it matters.
-  Ref<HandleNode> timer;
-  Ref<WaitState>* const state = &state_;
-  if (options.timeout) {
-    timer = loop.call_at(loop.time() + *options.timeout, [state] { (*state)->release_waiter(); });
-  }
   state_ = {adopt_ref, new WaitState(loop, futures, options.return_when)};
-  state_->timer = std::move(timer);
+  if (options.timeout) {
+    state_->timer = loop.call_at(loop.time() + *options.timeout,
+                                 [state = state_.get()] { state->release_waiter(); });
+  }
 }
 
 WaitScope::~WaitScope() {
@@ -244,7 +239,7 @@ Shield::Shield(FutureBase& self, Ref<FutureBase> inner)
     : Watcher(self), inner_(std::move(inner)) {}
 
 Shield::~Shield() {
-  self_.remove_callbacks([this](ReadyNode& node) { return &node == &detach_; });
+  self_.remove_callback(detach_);
 }
 
 void Shield::begin() {

@@ -37,11 +37,15 @@ Watcher::~Watcher() {
 }
 
 void Watcher::let_all_go(Scheduler& loop) noexcept {
-  while (loop.watchers.next != &loop.watchers)
+  while (!loop.watchers.alone())
     static_cast<Watcher&>(*loop.watchers.next).let_go();
 }
 
 void Watcher::watch(const std::vector<FutureBase*>& children) {
+  // Of those that are done the callbacks are queued at once. Should their loop be closed, that is to
+  // be found out as long as nobody else's are.
+  for (const FutureBase* child : children)
+    if (child->done()) child->scheduler().check_usable();
   expect(children.size());
   for (FutureBase* child : children) watch(*child);
 }
@@ -60,7 +64,7 @@ void Watcher::unwatch() noexcept {
     Node& node = nodes_[i];
     if (!node.child || node.child->done()) continue;
     const Ref<FutureBase> child = std::move(node.child);
-    child->remove_callbacks([&](ReadyNode& other) { return &other == &node; });
+    child->remove_callback(node);
   }
 }
 

@@ -54,8 +54,16 @@ class Port {
 std::string to_string(const Port& port);
 
 namespace detail {
+
 inline constexpr int ai_passive = 1;  // AI_PASSIVE, the same on every system
-}
+
+/// What an IPv6 address has besides host and port.
+struct Ipv6Part {
+  std::uint32_t flowinfo = 0;
+  std::uint32_t scope_id = 0;
+};
+
+}  // namespace detail
 
 /// Options of getaddrinfo; 0 is "any".
 struct ResolveOptions {
@@ -74,16 +82,22 @@ class LocalAddress {
   constexpr LocalAddress() noexcept = default;
   constexpr LocalAddress(std::string_view host, int port) noexcept
       : given_(true), port_(port), host_(host) {}
-  LocalAddress(const Address& address) noexcept : LocalAddress(address.host(), address.port()) {}
+  LocalAddress(const Address& address) noexcept
+      : given_(true),
+        port_(address.port()),
+        host_(address.host()),
+        ipv6_{address.flowinfo(), address.scope_id()} {}
 
   constexpr explicit operator bool() const noexcept { return given_; }
   constexpr std::string_view host() const noexcept { return host_; }
   constexpr int port() const noexcept { return port_; }
+  constexpr detail::Ipv6Part ipv6() const noexcept { return ipv6_; }
 
  private:
   bool given_ = false;
   int port_ = 0;
   std::string_view host_;
+  detail::Ipv6Part ipv6_;
 };
 
 /// Whether a client speaks TLS, and with which context: `.ssl = &context`, or `.ssl = true` for that
@@ -171,19 +185,22 @@ class DatagramAddress {
               : address.is_path() ? Kind::path
                                   : Kind::host),
         port_(address.port()),
-        text_(address.host()) {}
+        text_(address.host()),
+        ipv6_{address.flowinfo(), address.scope_id()} {}
 
   constexpr explicit operator bool() const noexcept { return kind_ != Kind::none; }
   constexpr bool is_path() const noexcept { return kind_ == Kind::path; }
   /// The host or the path.
   constexpr std::string_view text() const noexcept { return text_; }
   constexpr int port() const noexcept { return port_; }
+  constexpr detail::Ipv6Part ipv6() const noexcept { return ipv6_; }
 
  private:
   enum class Kind : std::uint8_t { none, host, path };
   Kind kind_ = Kind::none;
   int port_ = 0;
   std::string_view text_;
+  detail::Ipv6Part ipv6_;
 };
 
 /// Options of create_datagram_endpoint.

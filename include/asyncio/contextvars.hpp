@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -108,9 +109,11 @@ class VariableBase {
   explicit VariableBase(std::string name, std::string default_value = {});
 
   const void* find() const noexcept;
-  Replaced assign(std::shared_ptr<const void> value) const;
+  const void* find_in(const ContextState& context) const noexcept;
+  std::shared_ptr<Replaced> assign(std::shared_ptr<const void> value) const;
   void restore(Replaced& token) const;
   [[noreturn]] void throw_lookup_error() const;
+  [[noreturn]] void throw_key_error() const;
   std::shared_ptr<const VariableInfo> info_;
 };
 
@@ -119,22 +122,28 @@ class VariableBase {
 template <class T>
 class ContextVar;
 
-/// What ContextVar::set returns; hand it to ContextVar::reset. Python: contextvars.Token.
+/// What ContextVar::set returns; hand it to ContextVar::reset. Copies stand for the same token.
+/// Python: contextvars.Token.
 template <class T>
 class [[nodiscard]] Token {
  public:
+  /// The variable that was set.
+  const ContextVar<T>& var() const noexcept { return variable_; }
   /// The value before set(), or nothing if the variable had none.
   std::optional<T> old_value() const {
-    if (!replaced_.old_value) return std::nullopt;
-    return *static_cast<const T*>(replaced_.old_value.get());
+    if (!replaced_->old_value) return std::nullopt;
+    return *static_cast<const T*>(replaced_->old_value.get());
   }
   /// Python's repr: `<Token var=<ContextVar name='x' at 0x7f...> at 0x7f...>`.
-  friend std::string to_string(const Token& token) { return token.replaced_.repr(); }
+  friend std::string to_string(const Token& token) { return token.replaced_->repr(); }
 
  private:
   friend class ContextVar<T>;
-  explicit Token(detail::Replaced replaced) noexcept : replaced_(std::move(replaced)) {}
-  detail::Replaced replaced_;
+  Token(const ContextVar<T>& variable, std::shared_ptr<detail::Replaced> replaced) noexcept
+      : variable_(variable), replaced_(std::move(replaced)) {}
+
+  ContextVar<T> variable_;
+  std::shared_ptr<detail::Replaced> replaced_;
 };
 
 /// A variable whose value depends on the context. Copies stand for the same variable.
@@ -161,12 +170,11 @@ class ContextVar : public detail::VariableBase {
   }
   /// Changes the value in the current context only.
   Token<T> set(T value) const {
-    return Token<T>(assign(std::make_shared<const T>(std::move(value))));
+    return Token<T>(*this, assign(std::make_shared<const T>(std::move(value))));
   }
   /// Puts back what set() replaced. RuntimeError if the token was used already, ValueError if it
   /// comes from another variable or another context.
-  void reset(Token<T>& token) const { restore(token.replaced_); }
-  void reset(Token<T>&& token) const { restore(token.replaced_); }
+  void reset(const Token<T>& token) const { restore(*token.replaced_); }
 
   /// Python's repr: `<ContextVar name='x' default=5 at 0x7f...>`.
   friend std::string to_string(const ContextVar& variable) {
@@ -174,11 +182,18 @@ class ContextVar : public detail::VariableBase {
   }
 
  private:
+  friend class Context;
+  /// In that context, without the default; null if there is none.
+  const T* value_in(const detail::ContextState& context) const noexcept {
+    return static_cast<const T*>(find_in(context));
+  }
+
   std::shared_ptr<const T> default_;
 };
 
 /// A set of values of context variables. A cheap handle: copies of the handle are the same
-/// context, copy() makes another. Not thread safe. Python: contextvars.Context.
+/// context, copy() makes another. Not thread safe. Python: contextvars.Context, a mapping; as its
+/// values are of many types, it cannot be iterated over.
 class Context {
  public:
   /// An empty context.
@@ -189,6 +204,30 @@ class Context {
   Context copy() const;
   /// How many variables have a value.
   std::size_t size() const noexcept;
+  /// Has the variable a value here? Python: variable in context.
+  template <class T>
+  bool contains(const ContextVar<T>& variable) const noexcept {
+    return variable.value_in(*state_) != nullptr;
+  }
+  /// The variable's value here, whatever its default; KeyError if it has none. Python:
+  /// context[variable].
+  template <class T>
+  T at(const ContextVar<T>& variable) const {
+    if (const T* const value = variable.value_in(*state_)) return *value;
+    variable.throw_key_error();
+  }
+  /// The same, nothing if it has none.
+  template <class T>
+  std::optional<T> get(const ContextVar<T>& variable) const {
+    const T* const value = variable.value_in(*state_);
+    return value ? std::optional<T>(*value) : std::nullopt;
+  }
+  /// The same, `fallback` if it has none.
+  template <class T>
+  T get(const ContextVar<T>& variable, std::type_identity_t<T> fallback) const {
+    const T* const value = variable.value_in(*state_);
+    return value ? *value : std::move(fallback);
+  }
   /// Calls f(args...) with this context as the current one; what it sets stays in this context.
   /// RuntimeError if the context is entered already, as that of the running task or callback is.
   template <class F, class... Args>
@@ -198,9 +237,12 @@ class Context {
   }
   const detail::Ref<detail::ContextState>& state() const noexcept { return state_; }
 
-  friend bool operator==(const Context&, const Context&) = default;
+  /// The same variables with the same values; unlike Python, values that were set apart differ.
+  friend bool operator==(const Context& a, const Context& b) noexcept { return a.equals(b); }
 
  private:
+  bool equals(const Context& other) const noexcept;
+
   class Entered {
    public:
     explicit Entered(detail::Ref<detail::ContextState> state);

@@ -175,11 +175,14 @@ class FrameOwner {
   Promise<T>* frame_ = nullptr;
 };
 
+/// RuntimeError "cannot reuse already awaited coroutine"; also of what is used up as a coroutine is.
+[[noreturn]] void throw_reused();
+
 template <class T>
 class CoroutineAwaiter {
  public:
   explicit CoroutineAwaiter(FrameOwner<T> frame) : frame_(std::move(frame)) {
-    if (!frame_) throw RuntimeError("cannot reuse already awaited coroutine");
+    if (!frame_) throw_reused();
   }
   bool await_ready() const noexcept { return false; }
   template <std::derived_from<Frame> P>
@@ -239,7 +242,7 @@ class [[nodiscard("a coroutine does nothing until it is awaited or made a task")
 
   /// For tasks: the frame itself.
   detail::FrameOwner<T> release() && {
-    if (!frame_) throw RuntimeError("cannot reuse already awaited coroutine");
+    if (!frame_) detail::throw_reused();
     return std::move(frame_);
   }
 

@@ -176,6 +176,11 @@ class LookupError : public Exception {
   using Exception::Exception;
 };
 
+class KeyError : public LookupError {
+ public:
+  using LookupError::LookupError;
+};
+
 class AssertionError : public Exception {
  public:
   using Exception::Exception;

@@ -43,6 +43,8 @@ class ConcurrentBase : public std::enable_shared_from_this<ConcurrentBase> {
   bool running() const;
   bool done() const;
   bool set_running_or_notify_cancel();
+  /// The same in a worker's thread; false, and a line in the log, if somebody else has begun.
+  bool begins() noexcept;
   void set_exception(std::exception_ptr exception);
   /// Waits; null if there is a value. CancelledError, TimeoutError.
   std::exception_ptr exception(std::optional<Duration> timeout = {}) const;
@@ -197,7 +199,7 @@ class Work final : public ConcurrentState<std::remove_cvref_t<std::invoke_result
   explicit Work(F function) : function_(std::move(function)) {}
 
   void run() noexcept override {
-    if (!this->set_running_or_notify_cancel()) {
+    if (!this->begins()) {
       function_.reset();
       return;
     }

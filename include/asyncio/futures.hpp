@@ -87,6 +87,18 @@ class CallbackRing {
     }
     return count;
   }
+  /// False if it is not here. As a rule it is the first.
+  bool remove(ReadyNode& node) noexcept {
+    if (!last_) return false;
+    ReadyNode* before = last_;
+    while (before->next != &node) {
+      before = before->next;
+      if (before == last_) return false;
+    }
+    before->next = node.next;
+    if (&node == last_) last_ = before == &node ? nullptr : before;
+    return true;
+  }
   /// Puts `fresh` where `old` stands.
   void replace(ReadyNode& old, ReadyNode& fresh) noexcept {
     if (!last_) return;
@@ -188,6 +200,10 @@ class FutureBase : public Awaited, public Pooled {
   std::size_t remove_callbacks(Match match) {
     DropList removed;
     return callbacks_.remove_if(match, removed);
+  }
+  /// The same of one.
+  void remove_callback(ReadyNode& node) noexcept {
+    if (callbacks_.remove(node)) node.drop();
   }
   /// Puts `fresh` where `old` stands among the callbacks.
   void replace_callback(ReadyNode& old, ReadyNode& fresh) noexcept {

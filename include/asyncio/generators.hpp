@@ -198,7 +198,7 @@ class GeneratorAwaiter {
   explicit GeneratorAwaiter(Ref<GeneratorState> state) noexcept : state_(std::move(state)) {}
 
   /// The frame if it can be run; null if the generator is finished.
-  GeneratorFrame* frame_to_run(Method method) const {
+  GeneratorFrame* frame_to_run(Method method) {
     if (!state_ || (state_->frame() && state_->frame()->running)) [[unlikely]]
       throw_refused(method);
     return state_->frame();
@@ -207,10 +207,10 @@ class GeneratorAwaiter {
   /// run: the generator is finished, or aclose() has been awaited before.
   bool throw_in(Method method, std::exception_ptr error);
 
-  Ref<GeneratorState> state_;  // null once it was awaited or moved from
+  Ref<GeneratorState> state_;  // null once it was awaited, also in vain, or moved from
 
  private:
-  [[noreturn]] void throw_refused(Method method) const;
+  [[noreturn]] void throw_refused(Method method);
 };
 
 template <class T>
@@ -222,7 +222,7 @@ class [[nodiscard("next() does nothing until it is awaited")]] GeneratorNext
 
   explicit GeneratorNext(Ref<GeneratorState> state) noexcept : GeneratorAwaiter(std::move(state)) {}
 
-  bool await_ready() const { return !frame_to_run(Method::next); }
+  bool await_ready() { return !frame_to_run(Method::next); }
   Item await_resume() {
     const Ref<GeneratorState> state = std::move(state_);
     if (state->has_yielded()) {
@@ -284,6 +284,9 @@ template <class T>
 class [[nodiscard("a generator does nothing until next() is awaited")]] Generator {
   static_assert((std::is_object_v<T> && !std::is_const_v<T>) || std::is_lvalue_reference_v<T>,
                 "asyncio: a generator yields values, U& or const U&");
+  static_assert(std::is_reference_v<T> || detail::has_plain_alignment<std::remove_reference_t<T>>,
+                "asyncio: compilers misplace what is aligned beyond 16 bytes in a coroutine; "
+                "yield a reference, or a std::unique_ptr of it");
 
  public:
   /// The same for Generator<U>, Generator<U&> and Generator<const U&>.

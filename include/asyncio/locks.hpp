@@ -124,7 +124,8 @@ class [[nodiscard("the end of the guard's scope releases")]] Guard {
   explicit Guard(State & state) noexcept : state_(&state) {}
   Guard(Guard &&) noexcept = default;
   Guard& operator=(Guard&& other) noexcept {
-    std::swap(state_, other.state_);
+    Guard former(std::move(*this));
+    state_ = std::move(other.state_);
     return *this;
   }
   ~Guard() {

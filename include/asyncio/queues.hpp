@@ -222,10 +222,13 @@ class QueueTurn : public Turn {
   }
 
  protected:
-  void finish() {
-    if (!waited()) return;
+  /// Waits no more, and calls take().
+  template <class Take>
+  decltype(auto) finish(Take take) {
+    if (!waited()) return take();
     try {
       Turn::finish();
+      return take();
     } catch (...) {
       // It was our turn, and we cannot take it: the next one's (rule 97).
       if (woken() && !(queue().*blocked)()) line().dismiss_next();
@@ -245,8 +248,7 @@ class [[nodiscard("get() does nothing until it is awaited")]] QueueGet final
   explicit QueueGet(QueueState<T>& queue) noexcept : QueueTurn(queue.getters()) {}
 
   T await_resume() {
-    finish();
-    return static_cast<QueueState<T>&>(queue()).get_nowait();
+    return finish([this] { return static_cast<QueueState<T>&>(queue()).get_nowait(); });
   }
 };
 
@@ -258,8 +260,7 @@ class [[nodiscard("put() does nothing until it is awaited")]] QueuePut final
       : QueueTurn(queue.putters()), item_(std::move(item)) {}
 
   void await_resume() {
-    finish();
-    static_cast<QueueState<T>&>(queue()).put_nowait(std::move(item_));
+    finish([this] { static_cast<QueueState<T>&>(queue()).put_nowait(std::move(item_)); });
   }
 
  private:

@@ -41,6 +41,7 @@ namespace detail {
 
 class FutureBase;
 class Notes;
+struct Subject;
 class TaskBase;
 
 /// What the lower floors tell the loop's exception handler. Valid during the call only.
@@ -56,6 +57,8 @@ struct Report {
 struct Links {
   Links* previous = this;
   Links* next = this;
+
+  bool alone() const noexcept { return next == this; }
 
   void link_before(Links& place) noexcept {
     previous = std::exchange(place.previous, this);
@@ -272,6 +275,8 @@ class Scheduler {
   /// Drops everything that is queued. Running the destructors of callbacks may queue more;
   /// when this returns, nothing is queued.
   void drop_all() noexcept;
+  /// In debug mode, what is being run; otherwise null.
+  const Subject* running_subject() const noexcept { return running_subject_; }
   /// Is I/O queued, and nothing else to do?
   bool only_events() const noexcept {
     return ready_.empty() && !io_ready_.empty() && !stopping_ && time_to_timer() != Duration();
@@ -319,6 +324,7 @@ class Scheduler {
   std::uint64_t passes_ = 0;
   std::int64_t virtual_now_ = 0;
   Box<Notes> notes_;
+  const Subject* running_subject_ = nullptr;
   std::atomic<const ThreadState*> runner_ = nullptr;
   std::uint32_t references_ = 1;
   bool closed_ = false;

@@ -8,6 +8,7 @@
 //   });
 #pragma once
 
+#include <cstddef>
 #include <exception>
 #include <string>
 #include <utility>
@@ -33,7 +34,7 @@ class TaskGroupState : public Pooled {
 
   /// The body is over; `error` is what it threw. Then, as long as children_left(): wait.
   void begin_exit(std::exception_ptr error);
-  bool children_left() const noexcept;
+  bool children_left() const noexcept { return child_count_ != 0; }
   /// Done when the last child is.
   Future<void> completed();
   /// The parent was cancelled while it waited.
@@ -53,7 +54,7 @@ class TaskGroupState : public Pooled {
 
  private:
   class Child;
-  bool finished() const noexcept { return exiting_ && children_.empty(); }
+  bool finished() const noexcept { return exiting_ && !children_left(); }
   void child_done(const AnyTask& task);
   void abort();
 
@@ -64,7 +65,8 @@ class TaskGroupState : public Pooled {
   bool parent_cancel_requested_ = false;  // by ourselves
   Scheduler& loop_;
   const AnyTask parent_;
-  std::vector<AnyTask> children_;  // not done, in the order of creation
+  Links children_;  // not done, in the order of creation
+  std::size_t child_count_ = 0;
   std::vector<std::exception_ptr> errors_;
   std::exception_ptr base_error_;    // SystemExit or KeyboardInterrupt
   std::exception_ptr body_error_;    // of the body, if not a CancelledError

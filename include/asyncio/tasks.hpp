@@ -148,6 +148,7 @@ class TaskBase : public ReadyNode, private Links {
   void report_nested_step();
   void end_unstarted();
   void resume();
+  [[noreturn]] void bad_yield() noexcept;
   void finish();
   void fail(std::exception_ptr error);
   void end() noexcept;
@@ -387,7 +388,9 @@ decltype(auto) get_awaiter(A&& awaitable) {
 
 }  // namespace detail
 
-/// What `co_await` accepts: coroutines, futures, tasks, and any type with an awaiter.
+/// What `co_await` accepts: coroutines, futures, tasks, and any type with an awaiter. One of another
+/// library must not suspend, which ends the program: it would resume the coroutine behind the task's
+/// back.
 template <class A>
 concept Awaitable = requires(A&& awaitable) {
   { detail::get_awaiter(static_cast<A&&>(awaitable)).await_ready() } -> std::convertible_to<bool>;

@@ -28,7 +28,7 @@ namespace detail {
 class SleepBase {
  public:
   bool await_ready() const {
-    if (task_) [[unlikely]]
+    if (task_) [[unlikely]]  // used up, as a coroutine is (rule 50)
       throw_reused();
     return false;
   }
@@ -51,7 +51,6 @@ class SleepBase {
 
  private:
   class Waking;
-  [[noreturn]] static void throw_reused();
   void wait();
 
   Duration delay_;
@@ -388,8 +387,10 @@ Coroutine<std::pair<std::vector<F>, std::vector<F>>> wait(std::vector<F> futures
     co_await scope;
   }
   std::pair<std::vector<F>, std::vector<F>> result;
+  auto next = states.begin();
   for (F& future : futures) {
-    if (std::erase(states, future.state().get()) == 0) continue;  // stood there before
+    if (next == states.end() || future.state().get() != *next) continue;  // stood there before
+    ++next;
     (future.done() ? result.first : result.second).push_back(std::move(future));
   }
   co_return result;

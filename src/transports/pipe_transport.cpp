@@ -159,6 +159,7 @@ void PipeTransport::release_all() noexcept {
 
 void PipeTransport::loop_closing() noexcept {
   const std::shared_ptr<PipeTransport> self = shared_from_this();  // the protocol may hold the last
+  if (loop_->debug()) transport_logger().warning("unclosed transport {}", repr());
   release_all();
 }
 

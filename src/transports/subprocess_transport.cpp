@@ -158,12 +158,16 @@ void ChildTransport::close() {
   for (const std::shared_ptr<Pipe>& pipe : pipes_)
     if (pipe) pipe->transport->close();
   if (!child_ || child_->reaped()) return;
-  if (loop_ && loop_->debug())
-    transport_logger().warning("Close running child process: kill {}", repr());
+  warn_of_killing();
   try {
     child_->send_signal(SIGKILL);
   } catch (const PermissionError&) {  // it has made itself another user's
   }
+}
+
+void ChildTransport::warn_of_killing() const {
+  if (loop_ && loop_->debug())
+    transport_logger().warning("Close running child process: kill {}", repr());
 }
 
 void ChildTransport::connection_lost() {
@@ -187,6 +191,8 @@ void ChildTransport::release_all() noexcept {
 
 void ChildTransport::loop_closing() noexcept {
   const std::shared_ptr<ChildTransport> self = shared_from_this();
+  if (loop_->debug() && !closed_) transport_logger().warning("unclosed transport {}", repr());
+  if (child_ && !return_code_) warn_of_killing();
   release_all();
   child_.reset();
   pipes_ = {};

@@ -61,6 +61,7 @@ class ChildTransport final : public SubprocessTransport,
   void process_exited(int return_code);
   void try_finish();
   void connection_lost();
+  void warn_of_killing() const;
   void release_all() noexcept;
 
   LoopCore* loop_;  // null: connection_lost was called, or the loop is gone

@@ -32,6 +32,7 @@ using namespace asyncio;
 using core_tests::CapturedLog;
 using core_tests::Trace;
 using core_tests::joined;
+using core_tests::some_passes;
 
 namespace {
 
@@ -165,7 +166,7 @@ BOOST_AUTO_TEST_CASE(a_cancellation_overtakes_a_coroutine_on_its_way_to_the_loop
   };
   async_run(loop, body, asio::bind_cancellation_slot(signal.slot(), call.handler()));
   signal.emit(asio::cancellation_type::terminal);  // no thread runs the loop
-  loop.run_until_complete(asyncio::sleep(0.001));
+  loop.run_until_complete(some_passes());
   BOOST_TEST(call.count == 1);
   BOOST_TEST(is_aborted(call.error));
   BOOST_TEST(!started);
@@ -364,7 +365,7 @@ BOOST_AUTO_TEST_CASE(the_task_has_a_copy_of_the_initiators_context) {
     (void)variable.set(9);
     async_run(loop, get, handler);
   });
-  loop.run_until_complete(asyncio::sleep(0.001));
+  loop.run_until_complete(some_passes());
   BOOST_TEST(seen == 9);
 }
 
@@ -389,8 +390,8 @@ BOOST_AUTO_TEST_CASE(system_exit_comes_to_the_handler_and_leaves_the_loop) {
     if (eager) loop.set_task_factory(eager_task_factory);
     Call call;
     loop.call_soon([&] { async_run(loop, exits, call.handler()); });
-    BOOST_CHECK_THROW(loop.run_until_complete(asyncio::sleep(0.001)), SystemExit);
-    loop.run_until_complete(asyncio::sleep(0.001));
+    BOOST_CHECK_THROW(loop.run_until_complete(some_passes()), SystemExit);
+    loop.run_until_complete(some_passes());
     BOOST_TEST(call.count == 1);
     BOOST_TEST(is_base_exit(call.error));
   }
@@ -494,6 +495,31 @@ BOOST_AUTO_TEST_CASE(a_handler_may_keep_its_allocator_in_itself) {
   async_run(loop, returns(5), asio::bind_executor(loop.get_executor(), std::move(handler)));
   loop.run_forever();
   BOOST_TEST(got == 5);
+}
+
+BOOST_AUTO_TEST_CASE(a_handler_of_any_type_needs_no_executor) {
+  EventLoop loop;
+  int got = 0;
+  asio::any_completion_handler<void(std::exception_ptr, int)> handler(
+      [&](std::exception_ptr, int value) {
+        got = value;
+        loop.stop();
+      });
+  async_run(loop, returns(5), std::move(handler));
+  loop.run_forever();
+  BOOST_TEST(got == 5);
+
+  asio::thread_pool pool(1);
+  std::thread::id where;
+  asio::any_completion_handler<void(std::exception_ptr, int)> elsewhere(
+      asio::bind_executor(pool.get_executor(), [&](std::exception_ptr, int) {
+        where = std::this_thread::get_id();
+        loop.call_soon_threadsafe([&] { loop.stop(); });
+      }));
+  async_run(loop, returns(6), std::move(elsewhere));
+  loop.run_forever();
+  pool.join();
+  BOOST_TEST((where != std::thread::id() && where != std::this_thread::get_id()));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -3,11 +3,13 @@
 #include <asyncio/asio.hpp>
 
 #include <chrono>
+#include <memory>
 #include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
 
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/experimental/channel.hpp>
 #include <boost/test/unit_test.hpp>
 
@@ -490,6 +492,75 @@ BOOST_AUTO_TEST_CASE(a_composed_operation_tells_how_far_it_came) {
   };
   loop.run_until_complete(cancel());
   BOOST_TEST((result == std::tuple(aborted, std::size_t(4))));
+}
+
+// -- awaitables of Asio's, which co_spawn runs
+
+namespace {
+
+using namespace io::experimental::awaitable_operators;
+
+io::awaitable<void> for_ever(io::steady_timer& timer) {
+  timer.expires_after(1h);
+  co_await timer.async_wait(io::use_awaitable);
+}
+io::awaitable<void> either(io::steady_timer& a, io::steady_timer& b) {
+  co_await (for_ever(a) || for_ever(b));
+}
+io::awaitable<void> both(io::steady_timer& a, io::steady_timer& b) {
+  co_await (for_ever(a) && for_ever(b));
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(asios_operators_on_awaitables_end_by_cancellation_too) {
+  for (const auto combined : {&either, &both}) {
+    EventLoop loop;
+    io::steady_timer a(loop.get_io_context()), b(loop.get_io_context());
+    const auto body = [&]() -> Coroutine<> { co_await combined(a, b); };
+    const Task<> task = loop.create_task(body());
+    loop.call_soon([&] { loop.call_soon([&] { task.cancel(); }); });
+    BOOST_TEST(error_of(loop, task) == "CancelledError()");
+    const auto in_time = [&]() -> Coroutine<> {
+      co_await asyncio::timeout(0, [&]() -> Coroutine<> { co_await combined(a, b); });
+    };
+    BOOST_TEST(error_of(loop, in_time()) == "TimeoutError()");
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_handler_may_cancel_what_has_not_begun_yet) {
+  EventLoop loop;
+  io::steady_timer timer(loop.get_io_context());
+  Task<> task{nullptr};
+  const auto body = [&]() -> Coroutine<> {
+    io::post(loop.get_executor(), [&] { task.cancel(); });
+    co_await for_ever(timer);
+  };
+  task = loop.create_task(body());
+  BOOST_TEST(error_of(loop, task) == "CancelledError()");
+}
+
+// As in a program that declares its loop before what works in it.
+BOOST_AUTO_TEST_CASE(what_an_operation_works_on_may_go_before_the_loop) {
+  auto loop = std::make_unique<EventLoop>();
+  auto timer = std::make_unique<io::steady_timer>(loop->get_io_context());
+  auto acceptor = std::make_unique<tcp::acceptor>(
+      loop->get_io_context(), tcp::endpoint(io::ip::address_v4::loopback(), 0));
+  const auto waits = [&]() -> Coroutine<> {
+    timer->expires_after(1h);
+    co_await timer->async_wait(asyncio::use_awaitable);
+  };
+  const auto accepts = [&]() -> Coroutine<> {
+    (void)co_await acceptor->async_accept(asyncio::use_awaitable);
+  };
+  loop->set_exception_handler([](EventLoop&, const ExceptionContext&) {});
+  loop->create_task(waits());
+  loop->create_task(accepts());
+  loop->call_soon([&] { loop->call_soon([&] { loop->stop(); }); });
+  loop->run_forever();
+  timer.reset();
+  acceptor.reset();
+  loop.reset();
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <atomic>
+#include <boost/asio/any_completion_handler.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -380,6 +381,17 @@ BOOST_AUTO_TEST_CASE(it_works_in_a_guest_and_from_the_hosts_handlers) {
   }
   BOOST_TEST(text(result.size) == "spam");
   adopted->writer().close();
+}
+
+BOOST_FIXTURE_TEST_CASE(a_handler_of_any_type_is_called, Fixture) {
+  Result result;
+  asio::any_completion_handler<void(error_code, std::size_t)> handler(result.handler());
+  std::string got;
+  peer.send("a line\nand more");
+  asio::async_read_until(stream, asio::dynamic_buffer(got), "\n", std::move(handler));
+  until_called(result);
+  BOOST_TEST(result.calls == 1);
+  BOOST_TEST(result.size == 7u);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

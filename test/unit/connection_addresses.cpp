@@ -10,6 +10,7 @@
 #include <utility>
 
 #include <netdb.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <boost/test/unit_test.hpp>
@@ -17,10 +18,14 @@
 #include <asyncio/event_loop.hpp>
 #include <asyncio/exceptions.hpp>
 
+#include "error_of.hpp"
 #include "on_virtual_time.hpp"
 #include "resolver.hpp"
+#include "socket_helpers.hpp"
 
 using namespace on_virtual_time;
+using namespace socket_tests;
+using unit_tests::error_of;
 
 namespace {
 
@@ -29,21 +34,6 @@ struct Silent : Protocol {
 };
 
 std::shared_ptr<Protocol> make_protocol() { return std::make_shared<Silent>(); }
-
-Socket bound_socket(const char* host) {
-  Socket socket(Address(host, 0).family(), SOCK_STREAM);
-  socket.bind(Address(host, 0));
-  return socket;
-}
-
-bool has_ipv6() {
-  try {
-    bound_socket("::1");
-    return true;
-  } catch (const OSError&) {
-    return false;
-  }
-}
 
 }  // namespace
 
@@ -60,6 +50,26 @@ BOOST_AUTO_TEST_CASE(rule_160_a_service_is_known_by_its_name) {
       detail::ensure_resolved(loop.core(), "127.0.0.1", "http", {.type = SOCK_STREAM}));
   BOOST_TEST_REQUIRE(infos.size() == 1u);
   BOOST_TEST(to_string(infos[0].address) == "('127.0.0.1', 80)");
+}
+
+// getaddrinfo is asked for what the options name (N24).
+BOOST_AUTO_TEST_CASE(rule_161_family_proto_and_flags_choose_the_addresses) {
+  EventLoop loop;
+  const Socket listener = listening_socket();
+  const int port = listener.getsockname().port();
+  const auto outcome = [&](const char* host, const ConnectionOptions& options) {
+    return error_of(loop, loop.create_connection(make_protocol, host, port, options));
+  };
+  const auto resolver_error = [](int code) {
+    return "gaierror(" + std::to_string(code) + ", '" + gai_strerror(code) + "')";
+  };
+  BOOST_TEST(outcome("127.0.0.1", {.family = AF_INET}) == "None");
+  BOOST_TEST(outcome("127.0.0.1", {.family = AF_INET6}) == resolver_error(EAI_ADDRFAMILY));
+  BOOST_TEST(outcome("localhost", {.family = AF_INET}) == "None");
+  BOOST_TEST(outcome("localhost", {.family = AF_INET, .proto = IPPROTO_TCP}) == "None");
+  BOOST_TEST(outcome("localhost", {.proto = IPPROTO_UDP}) == resolver_error(EAI_SOCKTYPE));
+  BOOST_TEST(outcome("127.0.0.1", {.proto = IPPROTO_UDP}) == "None");  // a literal: TCP, as always
+  BOOST_TEST(outcome("localhost", {.flags = AI_NUMERICHOST}) == resolver_error(EAI_NONAME));
 }
 
 BOOST_AUTO_TEST_CASE(rule_160_a_zone_is_the_scope_of_the_address) {
@@ -95,9 +105,9 @@ BOOST_AUTO_TEST_CASE(rule_167_without_a_host_one_port_serves_both_families) {
     }
   }
   BOOST_TEST_REQUIRE(server.has_value());
-  BOOST_TEST(server->sockets().size() == (has_ipv6() ? 2u : 1u));
+  BOOST_TEST(server->sockets().size() == (can_bind("::") ? 2u : 1u));
   for (const char* host : {"127.0.0.1", "::1"}) {
-    if (host == std::string("::1") && !has_ipv6()) continue;
+    if (!can_bind(host)) continue;
     auto [transport, protocol] =
         loop.run_until_complete(loop.create_connection(make_protocol, host, port));
     BOOST_TEST(to_string(transport->get_extra_info(peername)) == to_string(Address(host, port)));

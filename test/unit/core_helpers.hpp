@@ -58,6 +58,11 @@ std::exception_ptr exception_of(F&& f) {
   return nullptr;
 }
 
+/// So many that whatever was posted has had its turn.
+inline asyncio::Coroutine<> some_passes() {
+  for (int i = 0; i != 100; ++i) co_await asyncio::sleep(0);
+}
+
 /// Counts its living instances.
 class Counted {
  public:

@@ -3,9 +3,17 @@
 // Coroutine<T>: rules 39 and 50, and what becomes of its locals.
 #include <asyncio/coroutine.hpp>
 
+#include <coroutine>
+#include <csignal>
+#include <cstddef>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
+
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <boost/test/unit_test.hpp>
 
@@ -186,6 +194,35 @@ BOOST_AUTO_TEST_CASE(any_type_with_an_awaiter_can_be_awaited) {
   const auto body = []() -> Coroutine<int> { co_return co_await Ready(); };
   BOOST_TEST(loop.run(body) == 7);
   BOOST_TEST(loop.run_until_complete(Ready()) == 7);
+}
+
+BOOST_AUTO_TEST_CASE(rule_40_an_awaiter_that_suspends_behind_the_tasks_back_ends_the_program) {
+  int ends[2];
+  BOOST_TEST_REQUIRE(::pipe(ends) == 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    std::signal(SIGABRT, SIG_DFL);
+    const rlimit no_core{0, 0};
+    ::setrlimit(RLIMIT_CORE, &no_core);
+    ::dup2(ends[1], STDERR_FILENO);
+    ::close(ends[1]);
+    EventLoop loop;
+    const auto body = []() -> Coroutine<> { co_await std::suspend_always(); };
+    loop.run_until_complete(body());
+    ::_exit(0);
+  }
+  ::close(ends[1]);
+  std::string text;
+  char piece[1000];
+  while (const ssize_t size = ::read(ends[0], piece, sizeof piece)) {
+    BOOST_TEST_REQUIRE(size > 0);
+    text.append(piece, static_cast<std::size_t>(size));
+  }
+  ::close(ends[0]);
+  int status = 0;
+  BOOST_TEST_REQUIRE(::waitpid(child, &status, 0) == child);
+  BOOST_TEST((WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT));
+  BOOST_TEST(text.starts_with("Task got bad yield: <Task pending name='Task-"));
 }
 
 BOOST_AUTO_TEST_CASE(an_awaiter_is_awaited_where_it_is) {

@@ -457,4 +457,19 @@ BOOST_FIXTURE_TEST_CASE(a_watch_on_a_server_ends_with_it, Pair) {
   BOOST_CHECK_NO_THROW(again.bind(address); again.listen(1));  // the port is free
 }
 
+BOOST_FIXTURE_TEST_CASE(rule_20_a_reader_that_is_added_while_the_loop_closes_goes_with_it, Pair) {
+  struct Late {
+    ~Late() {
+      loop.add_reader(watched, [kept = std::move(kept)] {});
+    }
+    EventLoop& loop;
+    Socket& watched;
+    std::shared_ptr<int> kept;
+  };
+  const auto kept = std::make_shared<int>();
+  loop.call_soon([late = std::make_unique<Late>(loop, a, kept)] {});
+  loop.close();
+  BOOST_TEST(kept.use_count() == 1);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

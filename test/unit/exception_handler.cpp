@@ -6,7 +6,10 @@
 
 #include <asyncio/connections.hpp>
 #include <asyncio/protocols.hpp>
+#include <asyncio/transports.hpp>
+#include <any>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include <boost/test/unit_test.hpp>
@@ -160,7 +163,10 @@ BOOST_AUTO_TEST_CASE(rule_102_the_keys_are_in_alphabetical_order) {
   const auto body = []() -> Coroutine<> { co_return; };
   const Task<> task = loop.create_task(body(), {.name = "worker"});
   const Handle handle = loop.call_soon([] {});
-  const ExceptionContext inner{.message = "it's inner"};
+  const ExceptionContext inner{.message = "it's inner",
+                               .exception = std::make_exception_ptr(ValueError("first")),
+                               .handle = handle,
+                               .source_traceback = StackFrame{"here.cpp", 7, "main"}};
   loop.default_exception_handler({.message = "text",
                                   .exception = std::make_exception_ptr(TypeError("wrong")),
                                   .future = future,
@@ -169,9 +175,66 @@ BOOST_AUTO_TEST_CASE(rule_102_the_keys_are_in_alphabetical_order) {
                                   .context = &inner});
   BOOST_REQUIRE(log.records.size() == 1u);
   BOOST_TEST(log.records[0].message ==
-             "text\ncontext: \"it's inner\"\nfuture: <Future pending>\nhandle: " +
+             "text\ncontext: {'message': \"it's inner\", 'exception': ValueError('first'), "
+             "'handle': " +
+                 to_string(handle) +
+                 ", 'source_traceback': [<FrameSummary file here.cpp, line 7 in main>]}\n"
+                 "future: <Future pending>\nhandle: " +
                  to_string(handle) + "\ntask: " + to_string(task) + "\nTypeError('wrong')");
   loop.pass();
+}
+
+BOOST_AUTO_TEST_CASE(rule_102_causes_are_told_first) {
+  VirtualLoop loop;
+  CapturedLog log;
+  const auto first = std::make_exception_ptr(ValueError("first"));
+  const auto second = std::make_exception_ptr(with_cause(TypeError("second"), first));
+  loop.default_exception_handler(
+      {.message = "text",
+       .exception = std::make_exception_ptr(with_cause(RuntimeError("third"), second))});
+  BOOST_REQUIRE(log.records.size() == 1u);
+  const std::string because =
+      "\n\nThe above exception was the direct cause of the following exception:\n\n";
+  BOOST_TEST(log.records[0].message == "text\nValueError('first')" + because +
+                                           "TypeError('second')" + because +
+                                           "RuntimeError('third')");
+}
+
+BOOST_AUTO_TEST_CASE(rule_102_in_debug_mode_the_callback_that_runs_is_told) {
+  VirtualLoop loop;
+  CapturedLog log;
+  loop.set_debug(true);
+  loop.call_soon([&] { loop.call_exception_handler({.message = "text"}); });
+  loop.pass();
+  loop.call_exception_handler({.message = "outside"});
+  BOOST_REQUIRE(log.records.size() == 2u);
+  BOOST_TEST(log.records[0].message.starts_with(
+      "text\nhandle_traceback: Handle created at (most recent call last):\n  File \""));
+  BOOST_TEST(log.records[1].message == "outside");
+}
+
+BOOST_AUTO_TEST_CASE(rule_101_what_a_repr_throws_is_logged) {
+  class Unnamed : public BaseTransport {
+   public:
+    void close() override {}
+    bool is_closing() const override { return false; }
+    std::any get_extra_info(std::string_view) const override { return {}; }
+    void set_protocol(std::shared_ptr<BaseProtocol>) override {}
+    std::shared_ptr<BaseProtocol> get_protocol() const override { return nullptr; }
+    std::string repr() const override { throw ValueError("no name"); }
+  };
+  VirtualLoop loop;
+  CapturedLog log;
+  const ExceptionContext context{.message = "text", .transport = std::make_shared<Unnamed>()};
+  loop.call_exception_handler(context);
+  loop.set_exception_handler([](EventLoop&, const ExceptionContext&) { throw TypeError("bad"); });
+  loop.call_exception_handler(context);
+  BOOST_REQUIRE(log.records.size() == 2u);
+  BOOST_TEST(log.records[0].message ==
+             "Exception in default exception handler\nValueError('no name')");
+  BOOST_TEST(log.records[1].message ==
+             "Exception in default exception handler while handling an unexpected error in custom "
+             "exception handler\nValueError('no name')");
 }
 
 BOOST_AUTO_TEST_CASE(rule_102_without_a_message_there_is_a_standard_one) {
@@ -203,7 +266,8 @@ BOOST_AUTO_TEST_CASE(rule_101_a_failing_handler_is_reported_by_the_default_one) 
   const std::string& text = log.records[0].message;
   BOOST_TEST(text.starts_with(
       "Unhandled error in exception handler\n"
-      "context: 'Exception in callback (anonymous namespace)::Raising()'"));
+      "context: {'message': 'Exception in callback (anonymous namespace)::Raising()', 'exception': "
+      "ValueError('text'), 'handle': <Handle (anonymous namespace)::Raising()>}\n"));
   BOOST_TEST(text.ends_with("\nTypeError('bad')"));
 }
 
@@ -268,6 +332,23 @@ BOOST_AUTO_TEST_CASE(a_done_callback_that_raises_is_reported_like_any_callback) 
   BOOST_REQUIRE(reports.size() == 1u);
   BOOST_TEST(reports[0].message == "Exception in callback (anonymous namespace)::Raising()");
   BOOST_TEST(reports[0].keys == "exception handle");
+}
+
+BOOST_AUTO_TEST_CASE(rule_101_the_context_is_that_of_the_handle_if_there_is_no_future) {
+  VirtualLoop loop;
+  const ContextVar<int> variable("variable", 0);
+  const Context context;
+  context.run([&] { (void)variable.set(5); });
+  const Handle handle = loop.call_soon(CallbackOptions{.context = &context}, [] {});
+  std::vector<int> seen;
+  loop.set_exception_handler(
+      [&](EventLoop&, const ExceptionContext&) { seen.push_back(variable.get()); });
+  loop.call_exception_handler({.message = "text", .handle = handle});
+  loop.call_exception_handler(
+      {.message = "text", .future = loop.create_future(), .handle = handle});
+  const std::vector<int> expected{5, 0};
+  BOOST_TEST(seen == expected, boost::test_tools::per_element());
+  loop.pass();
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include <asyncio/exceptions.hpp>
 #include <asyncio/executors.hpp>
 
 namespace executor_tests {
@@ -31,6 +32,17 @@ class Gate {
   std::latch opened_{1};
   bool is_open_ = false;
 };
+
+/// For a job that is to be still at work when its executor is shut down: returns when it is.
+inline void wait_for_shutdown(asyncio::ThreadPoolExecutor& pool) {
+  try {
+    for (;;) {
+      (void)pool.submit([] {});
+      std::this_thread::yield();
+    }
+  } catch (const asyncio::RuntimeError&) {
+  }
+}
 
 /// Keeps the work until it is asked.
 class LazyExecutor : public asyncio::Executor {

@@ -661,6 +661,15 @@ BOOST_AUTO_TEST_CASE(a_result_that_cannot_be_copied_is_the_outcome_and_leaves_no
   BOOST_TEST(thrown_by([&] { loop.run_until_complete(gather(task)); }) == "ValueError('no copy')");
   BOOST_TEST(thrown_by([&] { loop.run_until_complete(shield(loop.create_task(stubborn()))); }) ==
              "None");
+  // Also if all is done already.
+  loop.run([&]() -> Coroutine<> {
+    const auto gathering = gather(task, task);
+    BOOST_TEST(gathering.done());
+    BOOST_TEST(repr(gathering.exception()) == "ValueError('no copy')");
+    const auto of_range = gather(std::vector{task, task});
+    BOOST_TEST(repr(of_range.exception()) == "ValueError('no copy')");
+    co_return;
+  });
 }
 
 BOOST_AUTO_TEST_CASE(a_result_that_nobody_else_holds_is_moved) {

@@ -455,6 +455,57 @@ BOOST_AUTO_TEST_CASE(rule_50_its_awaitables_are_used_up_by_awaiting_them) {
   });
 }
 
+BOOST_AUTO_TEST_CASE(rule_50_so_they_are_by_awaiting_them_in_vain) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    const auto attempt = [](auto& awaitable) -> Coroutine<std::string> {
+      try {
+        (void)co_await awaitable;
+      } catch (...) {
+        co_return repr(std::current_exception());
+      }
+      co_return "None";
+    };
+    const Future<> gate;
+    const auto body = [&]() -> Generator<int> {
+      co_await gate;
+      co_yield 1;
+    };
+    auto generator = body();
+    const auto consumer = create_task([&]() -> Coroutine<> { (void)co_await generator.next(); });
+    co_await asyncio::sleep(0);
+    auto next = generator.next();
+    auto athrow = generator.athrow(ValueError("x"));
+    auto close = generator.aclose();
+    const std::string first_next = co_await attempt(next);
+    const std::string first_athrow = co_await attempt(athrow);
+    const std::string first_close = co_await attempt(close);
+    BOOST_TEST(first_next ==
+               "RuntimeError('anext(): asynchronous generator is already running')");
+    BOOST_TEST(first_athrow ==
+               "RuntimeError('athrow(): asynchronous generator is already running')");
+    BOOST_TEST(first_close ==
+               "RuntimeError('aclose(): asynchronous generator is already running')");
+    gate.set_result();
+    co_await consumer;
+    const std::string second_next = co_await attempt(next);
+    const std::string second_athrow = co_await attempt(athrow);
+    const std::string second_close = co_await attempt(close);
+    BOOST_TEST(second_next ==
+               "RuntimeError('cannot reuse already awaited __anext__()/asend()')");
+    const std::string text = "RuntimeError('cannot reuse already awaited aclose()/athrow()')";
+    BOOST_TEST(second_athrow == text);
+    BOOST_TEST(second_close == text);
+
+    auto unstarted = three();
+    auto thrown = unstarted.athrow(ValueError("x"));
+    const std::string first = co_await attempt(thrown);
+    BOOST_TEST(first == "ValueError('x')");
+    const std::string second = co_await attempt(thrown);
+    BOOST_TEST(second == text);
+  });
+}
+
 BOOST_AUTO_TEST_CASE(a_generator_that_was_moved_from_says_so) {
   Generator<int> first = three();
   const Generator<int> second = std::move(first);

@@ -157,9 +157,9 @@ BOOST_AUTO_TEST_CASE(cb9_a_handle_gives_the_context_of_its_callback) {
   VirtualLoop loop;
   const Context context;
   const Handle given = loop.call_soon(CallbackOptions{.context = &context}, [] {});
-  BOOST_TEST((given.get_context() == context));
+  BOOST_TEST((given.get_context().state() == context.state()));
   const Handle captured = loop.call_soon([] {});
-  BOOST_TEST((captured.get_context() == captured.get_context()));
+  BOOST_TEST((captured.get_context().state() == captured.get_context().state()));
   BOOST_TEST(captured.get_context().size() == 0u);
 }
 

@@ -107,6 +107,14 @@ BOOST_AUTO_TEST_CASE(a_guard_releases_at_the_end_of_its_scope) {
     }
     BOOST_TEST(!lock.locked());
     {
+      const Lock other;
+      auto guard = co_await lock.scoped();
+      auto of_other = co_await other.scoped();
+      guard = std::move(of_other);  // gives up what it held
+      BOOST_TEST(!lock.locked());
+      BOOST_TEST(other.locked());
+    }
+    {
       const auto guard = co_await lock.scoped();
       lock.release();  // by hand; the guard has nothing left to do
     }

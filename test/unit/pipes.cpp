@@ -334,6 +334,16 @@ BOOST_FIXTURE_TEST_CASE(a_device_that_epoll_does_not_know_is_read_all_the_same, 
 
 // -- the end
 
+BOOST_AUTO_TEST_CASE(rule_110_in_debug_mode_closing_the_loop_warns_of_pipes) {
+  const CapturedLog log;
+  Pipe in;
+  in.reading();
+  in.loop.set_debug(true);
+  in.loop.close();
+  BOOST_TEST_REQUIRE(log.records.size() == 1u);
+  BOOST_TEST(log.records[0].message.starts_with("unclosed transport <ReadPipeTransport fd="));
+}
+
 BOOST_AUTO_TEST_CASE(closing_the_loop_closes_pipes_without_a_word) {
   const int before = next_descriptor();
   Events reading, writing;

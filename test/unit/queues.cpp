@@ -416,4 +416,38 @@ BOOST_AUTO_TEST_CASE(the_queue_may_outlive_the_loop_in_which_tasks_wait) {
   BOOST_TEST(format(queue) == "maxsize=1 _queue=[1] tasks=1>");
 }
 
+namespace {
+
+struct Touchy {
+  Touchy() = default;
+  Touchy(Touchy&&) {
+    if (armed) throw ValueError("not now");
+  }
+  Touchy& operator=(Touchy&&) = default;
+  static inline bool armed = false;
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(rule_97_who_cannot_put_after_all_wakes_the_next) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    const Queue<Touchy> queue(1);
+    const auto putter = [&]() -> Coroutine<> { co_await queue.put(Touchy()); };
+    queue.put_nowait(Touchy());
+    const auto first = create_task(putter());
+    const auto second = create_task(putter());
+    co_await asyncio::sleep(0);
+    (void)queue.get_nowait();
+    Touchy::armed = true;
+    co_await asyncio::sleep(0);
+    Touchy::armed = false;
+    BOOST_TEST(repr(first.exception()) == "ValueError('not now')");
+    BOOST_TEST(!second.done());
+    co_await asyncio::sleep(0);
+    BOOST_TEST(second.done());
+    BOOST_TEST(queue.full());
+  });
+}
+
 BOOST_AUTO_TEST_SUITE_END()

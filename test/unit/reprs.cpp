@@ -5,7 +5,9 @@
 
 #include <asyncio/asyncio.hpp>
 #include <filesystem>
+#include <map>
 #include <regex>
+#include <set>
 #include <tuple>
 
 #include <boost/test/unit_test.hpp>
@@ -104,13 +106,27 @@ BOOST_AUTO_TEST_CASE(results_are_shown_as_python_shows_them) {
   BOOST_TEST(result_shown(std::optional<int>(3)) == "3");
   BOOST_TEST(result_shown(std::pair(1, std::string("a"))) == "(1, 'a')");
   BOOST_TEST(result_shown(std::tuple(1)) == "(1,)");
+  BOOST_TEST(result_shown(std::map<int, std::string>{{1, "a"}, {2, "b"}}) == "{1: 'a', 2: 'b'}");
+  BOOST_TEST(result_shown(std::map<int, int>()) == "{}");
+  BOOST_TEST(result_shown(std::set<int>{1, 2}) == "{1, 2}");
+  BOOST_TEST(result_shown(std::set<int>()) == "set()");
   BOOST_TEST(result_shown(std::vector<bool>{true, false}) == "[True, False]");
-  BOOST_TEST(result_shown(Opaque()) == "<Opaque object at 0x>");
+  BOOST_TEST(result_shown(Opaque()).starts_with("<Opaque objec..."));
 }
 
 BOOST_AUTO_TEST_CASE(long_results_are_abbreviated) {
   BOOST_TEST(result_shown(std::string(50, 'a')) == "'aaaaaaaaaaaa...aaaaaaaaaaaaa'");
   BOOST_TEST(result_shown(std::vector<int>(7, 1)) == "[1, 1, 1, 1, 1, 1, ...]");
+  BOOST_TEST(result_shown(std::tuple(1, 2, 3, 4, 5, 6)) == "(1, 2, 3, 4, 5, 6)");
+  BOOST_TEST(result_shown(std::tuple(1, 2, 3, 4, 5, 6, 7, 8)) == "(1, 2, 3, 4, 5, 6, ...)");
+  BOOST_TEST(result_shown(std::map<int, int>{{1, 1}, {2, 2}, {3, 3}, {4, 4}, {5, 5}}) ==
+             "{1: 1, 2: 2, 3: 3, 4: 4, ...}");
+  BOOST_TEST(result_shown(std::set<int>{1, 2, 3, 4, 5, 6, 7}) == "{1, 2, 3, 4, 5, 6, ...}");
+  std::string umlauts;
+  for (int i = 0; i != 28; ++i) umlauts += "\u00e4";
+  BOOST_TEST(result_shown(umlauts) == "'" + umlauts + "'");  // 30 characters
+  BOOST_TEST(result_shown(umlauts + "b") ==
+             "'" + umlauts.substr(0, 24) + "..." + umlauts.substr(0, 24) + "b'");
 }
 
 BOOST_AUTO_TEST_CASE(a_task_shows_its_name_coroutine_and_state) {

@@ -2,6 +2,8 @@
 // Ports, literal addresses, getaddrinfo and getnameinfo (surface A12, rule 160).
 #include "resolver.hpp"
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -36,6 +38,20 @@ BOOST_AUTO_TEST_CASE(a_port_is_a_number_a_service_or_none) {
   BOOST_TEST(to_string(Port("http")) == "'http'");
   BOOST_TEST(to_string(Port("http"s)) == "'http'");
   BOOST_TEST(Port(1ll << 40).number() == -1);
+}
+
+BOOST_AUTO_TEST_CASE(rule_160_a_literal_keeps_flow_and_scope) {
+  const auto literal = [](const Address& address) {
+    const LocalAddress local(address);
+    const auto found = detail::literal_address(std::string(local.host()), local.port(),
+                                               {.type = SOCK_STREAM}, local.ipv6());
+    return to_string(found->address);
+  };
+  BOOST_TEST(literal(Address("fe80::1", 80, 3, 2)) == "('fe80::1', 80, 3, 2)");
+  BOOST_TEST(literal(Address("127.0.0.1", 80, 3, 2)) == "('127.0.0.1', 80)");
+  const DatagramAddress datagram(Address("fe80::1", 80, 3, 2));
+  BOOST_TEST(datagram.ipv6().flowinfo == 3u);
+  BOOST_TEST(datagram.ipv6().scope_id == 2u);
 }
 
 BOOST_AUTO_TEST_CASE(rule_160_a_literal_and_a_numeric_port_need_no_resolver) {
@@ -130,9 +146,29 @@ BOOST_AUTO_TEST_CASE(rule_108_in_debug_mode_getaddrinfo_logs_question_and_answer
       loop.getaddrinfo("127.0.0.1", 80, {.type = SOCK_STREAM, .flags = AI_NUMERICHOST}));
   const std::vector<std::string> messages = log.messages();
   BOOST_TEST_REQUIRE(messages.size() == 3u);  // the first of the loop
-  BOOST_TEST(messages[1] == "Get address info 127.0.0.1:'80', type=1, flags=4");
-  BOOST_TEST(messages[2].starts_with("Getting address info 127.0.0.1:'80', type=1, flags=4 took "));
-  BOOST_TEST(messages[2].ends_with("ms: [('127.0.0.1', 80)]"));
+  const std::string question = "127.0.0.1:80, type=<SocketKind.SOCK_STREAM: 1>, flags=4";
+  BOOST_TEST(messages[1] == "Get address info " + question);
+  const std::string begin = "Getting address info " + question + " took ";
+  BOOST_TEST_REQUIRE(messages[2].starts_with(begin));
+  const std::string rest = messages[2].substr(begin.size());
+  const std::size_t point = rest.find('.');
+  BOOST_TEST(rest.substr(0, point).find_first_not_of("0123456789") == std::string::npos);
+  BOOST_TEST(rest.substr(point + 4) ==  // behind three digits
+             "ms: [(<AddressFamily.AF_INET: 2>, <SocketKind.SOCK_STREAM: 1>, 6, '', "
+             "('127.0.0.1', 80))]");
+}
+
+BOOST_AUTO_TEST_CASE(rule_108_what_takes_long_for_the_loop_is_an_info) {
+  const CapturedLog log(LogLevel::info);
+  EventLoop loop;
+  loop.set_debug(true);
+  loop.set_slow_callback_duration(0);
+  loop.run_until_complete(
+      loop.getaddrinfo("127.0.0.1", "80", {.family = AF_INET, .flags = AI_NUMERICHOST}));
+  BOOST_TEST(std::any_of(log.records.begin(), log.records.end(), [](const auto& record) {
+    return record.message.starts_with(
+        "Getting address info 127.0.0.1:'80', family=<AddressFamily.AF_INET: 2>, flags=4 took ");
+  }));
 }
 
 BOOST_AUTO_TEST_CASE(getnameinfo_gives_host_and_service) {

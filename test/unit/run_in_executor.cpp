@@ -246,7 +246,12 @@ BOOST_AUTO_TEST_CASE(rule_120_cancelling_the_shutdown_only_stops_waiting) {
 BOOST_AUTO_TEST_CASE(rule_113_run_waits_for_the_default_executor) {
   bool done = false;
   asyncio::run([&]() -> Coroutine<> {
-    (void)get_running_loop().run_in_executor(nullptr, [&] { done = true; });
+    const auto pool = std::make_shared<ThreadPoolExecutor>();
+    get_running_loop().set_default_executor(pool);
+    (void)get_running_loop().run_in_executor(nullptr, [&, pool = pool.get()] {
+      wait_for_shutdown(*pool);
+      done = true;
+    });
     co_return;
   });
   BOOST_TEST(done);

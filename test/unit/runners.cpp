@@ -525,6 +525,33 @@ BOOST_AUTO_TEST_CASE(rule_115_the_program_cannot_remove_what_it_has_not_added) {
   BOOST_TEST(interrupt_is_default());
 }
 
+BOOST_AUTO_TEST_CASE(rule_115_without_its_own_handler_main_is_interrupted) {
+  bool cleaned_up = false;
+  int seen = 0;
+  const auto main = [&]() -> Coroutine<> {
+    struct CleanUp {
+      ~CleanUp() { done = true; }
+      bool& done;
+    } const clean_up{cleaned_up};
+    EventLoop& loop = get_running_loop();
+    const Future<> first;
+    loop.add_signal_handler(SIGINT, [&] {
+      ++seen;
+      BOOST_TEST(loop.remove_signal_handler(SIGINT));
+      BOOST_TEST(!loop.remove_signal_handler(SIGINT));
+      first.set_result();
+    });
+    interrupt();
+    co_await first;
+    interrupt();
+    co_await Future<>();
+  };
+  BOOST_TEST(thrown_by([&] { asyncio::run(main()); }) == "KeyboardInterrupt()");
+  BOOST_TEST(seen == 1);
+  BOOST_TEST(cleaned_up);
+  BOOST_TEST(interrupt_is_default());
+}
+
 BOOST_AUTO_TEST_CASE(rule_115_an_action_that_main_sets_stays) {
   constexpr auto action = [](int) {};
   void (*const mine)(int) = action;

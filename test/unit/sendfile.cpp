@@ -499,10 +499,38 @@ BOOST_FIXTURE_TEST_CASE(r202_a_connection_lost_while_it_is_copied, Connection) {
   const auto sending = loop.create_task(loop.sendfile(transport, pipe));
   while (transport->get_write_buffer_size() == 0) loop.pass(1);
   transport->abort();
-  BOOST_TEST(thrown_by([&] {
-               loop.run_until_complete(sending);
-             }).starts_with("ConnectionError('Connection "));
+  BOOST_TEST(thrown_by([&] { loop.run_until_complete(sending); }) ==
+             "ConnectionError('Connection closed by peer')");
   BOOST_TEST(protocol->log == "lost None ");
+}
+
+BOOST_FIXTURE_TEST_CASE(r202_a_connection_lost_while_it_waits_to_write, Connection) {
+  small_buffer();
+  transport->set_write_buffer_limits({.high = 1000});
+  loop.set_default_executor(
+      std::make_shared<ThreadPoolExecutor>(ThreadPoolOptions{.max_workers = 1}));
+  const File pipe(pipe_with(numbers(60'000)));
+  const auto sending = loop.create_task(loop.sendfile(transport, pipe));
+  while (transport->get_write_buffer_size() == 0) loop.pass(1);
+  loop.run_until_complete(loop.run_in_executor(nullptr, [] {}));  // behind the next block
+  loop.pass();
+  transport->abort();
+  BOOST_TEST(thrown_by([&] { loop.run_until_complete(sending); }) ==
+             "ConnectionError('Connection is closed by peer')");
+}
+
+BOOST_FIXTURE_TEST_CASE(r202_a_connection_lost_while_a_block_is_read, Connection) {
+  int ends[2];
+  BOOST_TEST_REQUIRE(::pipe(ends) == 0);
+  const File pipe(::fdopen(ends[0], "rb"));
+  const auto sending = loop.create_task(loop.sendfile(transport, pipe));
+  loop.pass(2);
+  transport->abort();
+  loop.pass(2);
+  BOOST_TEST(::write(ends[1], "x", 1) == 1);
+  ::close(ends[1]);
+  BOOST_TEST(thrown_by([&] { loop.run_until_complete(sending); }) ==
+             "ConnectionError('Connection closed by peer')");
 }
 
 BOOST_FIXTURE_TEST_CASE(r202_cancelled_the_protocol_is_in_its_place_again, Connection) {

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <csignal>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include <boost/test/unit_test.hpp>
@@ -321,6 +323,24 @@ BOOST_AUTO_TEST_CASE(rule_181_a_handler_may_hold_what_removes_it) {
   loop.add_signal_handler(SIGUSR1, [service = std::move(service)] {});
   loop.close();
   BOOST_TEST(!*again);
+}
+
+BOOST_AUTO_TEST_CASE(rule_20_a_handler_that_is_added_while_the_loop_closes_goes_with_it) {
+  struct Late {
+    ~Late() {
+      loop.add_signal_handler(SIGUSR1, [kept = std::move(kept)] {});
+    }
+    EventLoop& loop;
+    std::shared_ptr<int> kept;
+  };
+  const auto kept = std::make_shared<int>();
+  EventLoop loop;
+  loop.call_soon([late = std::make_unique<Late>(loop, kept)] {});
+  loop.close();
+  BOOST_TEST(kept.use_count() == 1);
+  struct sigaction action {};
+  ::sigaction(SIGUSR1, nullptr, &action);
+  BOOST_TEST(action.sa_handler == SIG_DFL);
 }
 
 BOOST_AUTO_TEST_CASE(rule_181_interrupted_system_calls_are_restarted) {

@@ -81,11 +81,25 @@ inline asyncio::Socket udp_socket() {
   return socket;
 }
 
-/// Nobody listens there.
-inline asyncio::Address unused_address() {
-  asyncio::Socket socket(AF_INET, SOCK_STREAM);
-  socket.bind(asyncio::Address("127.0.0.1", 0));
-  return socket.getsockname();
+inline asyncio::Socket bound_socket(const char* host = "127.0.0.1") {
+  asyncio::Socket socket(asyncio::Address(host, 0).family(), SOCK_STREAM);
+  socket.bind(asyncio::Address(host, 0));
+  return socket;
+}
+
+/// Nobody listens there, and nobody else can.
+inline const asyncio::Socket unused_socket = bound_socket();
+inline asyncio::Address unused_address() { return unused_socket.getsockname(); }
+
+/// Can a socket be bound to it? Not to ::1 where IPv6 is switched off, and not even to :: where it
+/// is missing.
+inline bool can_bind(const char* host) {
+  try {
+    bound_socket(host);
+    return true;
+  } catch (const asyncio::OSError&) {
+    return false;
+  }
 }
 
 }  // namespace socket_tests

@@ -22,7 +22,9 @@
 namespace stream_socket_tests {
 
 using namespace asyncio;
+using socket_tests::bound_socket;
 using socket_tests::listening_socket;
+using socket_tests::unused_address;
 using unit_tests::CapturedLog;
 using unit_tests::error_of;
 using Lines = std::vector<std::string>;
@@ -71,12 +73,6 @@ struct Pair {
   StreamWriter writer;
   Socket peer;
 };
-
-inline Socket bound_socket() {
-  Socket socket(AF_INET, SOCK_STREAM);
-  socket.bind(Address("127.0.0.1", 0));
-  return socket;
-}
 
 inline Coroutine<Streams> connect_to(const Address& address) {
   return open_connection(address.host(), address.port());

@@ -64,7 +64,7 @@ BOOST_AUTO_TEST_CASE(st1_the_loop_is_the_one_that_runs_it) {
 
 BOOST_AUTO_TEST_CASE(st1_nobody_listens) {
   Loop loop;
-  const std::string port = std::to_string(bound_socket().getsockname().port());
+  const std::string port = std::to_string(unused_address().port());
   BOOST_TEST(loop.run_until_complete(error_of(open_connection("127.0.0.1", port))) ==
              "ConnectionRefusedError(111, \"Connect call failed ('127.0.0.1', " + port + ")\")");
 }

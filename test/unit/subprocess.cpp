@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,12 +17,14 @@
 
 #include <asyncio/event_loop.hpp>
 #include <asyncio/exceptions.hpp>
+#include <asyncio/pipes.hpp>
 #include <asyncio/runners.hpp>
 #include <asyncio/timeouts.hpp>
 #include <asyncio/wait.hpp>
 
 #include "captured_log.hpp"
 #include "error_of.hpp"
+#include "socket_helpers.hpp"
 #include "thrown_by.hpp"
 
 namespace {
@@ -205,18 +209,25 @@ BOOST_AUTO_TEST_CASE(several_may_wait_and_one_may_give_up) {
 }
 
 BOOST_AUTO_TEST_CASE(communicate_may_be_given_up_and_the_child_goes_on) {
-  run_silently([]() -> Coroutine<> {
-    const Process process = co_await create_subprocess_exec("cat", all_pipes);
-    auto communicate = create_task([process]() -> Coroutine<> { co_await process.stdout->read(); });
-    co_await asyncio::sleep(0);
+  const socket_tests::Folder folder;
+  const std::string name = folder / "fifo";
+  BOOST_TEST_REQUIRE(::mkfifo(name.c_str(), 0600) == 0);
+  FileDescriptor fifo(::open(name.c_str(), O_RDWR | O_CLOEXEC));
+  run_silently([&]() -> Coroutine<> {
+    const Process process =
+        co_await create_subprocess_exec("cat", name, SubprocessOptions{.stdout = PIPE});
+    auto communicate = create_task(process.communicate());
+    for (int i = 0; i != 3; ++i) co_await asyncio::sleep(0);
     communicate.cancel();
     const std::string error = co_await error_of(communicate);
     BOOST_TEST(error == "CancelledError()");
-    process.stdin->write("still here\n");
+    BOOST_TEST(::write(fifo.fileno(), "still here\n", 11) == 11);
     const Bytes line = co_await process.stdout->readline();
     BOOST_TEST(line == "still here\n");
-    process.stdin->close();
-    co_await process.wait();
+    fifo.close();
+    const auto [rest, err] = co_await process.communicate();
+    BOOST_TEST(rest->empty());
+    BOOST_TEST(process.returncode().value() == 0);
   });
 }
 

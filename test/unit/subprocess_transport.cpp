@@ -275,6 +275,28 @@ BOOST_FIXTURE_TEST_CASE(cancelled_while_it_starts_pipes_are_closed_whoever_else_
   BOOST_TEST(happened("lost None"));
 }
 
+BOOST_AUTO_TEST_CASE(rule_110_in_debug_mode_closing_the_loop_tells_of_the_child) {
+  const CapturedLog log;
+  int pid = 0;
+  {
+    Child child;
+    const auto transport = child.start("sleep", "100");
+    pid = transport->get_pid();
+    child.loop.set_debug(true);
+    child.loop.close();
+    child.protocol->transport.reset();
+  }
+  wait_until_gone(pid);
+  const std::string number = "pid=" + std::to_string(pid) + " running ";
+  const auto told = [&](const std::string& begin) {
+    return std::any_of(log.records.begin(), log.records.end(), [&](const auto& record) {
+      return record.message.starts_with(begin + "<SubprocessTransport " + number);
+    });
+  };
+  BOOST_TEST(told("unclosed transport "));
+  BOOST_TEST(told("Close running child process: kill "));
+}
+
 BOOST_AUTO_TEST_CASE(closing_the_loop_kills_the_child_and_nothing_is_left) {
   const std::vector<int> before = descriptors();
   int pid = 0;

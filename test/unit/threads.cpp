@@ -532,4 +532,24 @@ BOOST_AUTO_TEST_CASE(rule_37_a_value_that_cannot_be_copied_after_all_is_an_excep
   BOOST_CHECK_THROW(loop.run_until_complete(future), std::runtime_error);
 }
 
+BOOST_AUTO_TEST_CASE(rule_82_a_future_that_somebody_else_completes_is_reported_and_ends_no_loop) {
+  EventLoop loop;
+  core_tests::CapturedLog log;
+  const Future<> gate = loop.create_future();
+  const auto body = [&]() -> Coroutine<int> {
+    co_await gate;
+    co_return 1;
+  };
+  const ConcurrentFuture<int> future = run_coroutine_threadsafe(body(), loop);
+  loop.run_until_complete(core_tests::some_passes());
+  future.set_result(2);
+  gate.set_result();
+  loop.run_until_complete(core_tests::some_passes());
+  BOOST_TEST(future.result() == 2);
+  BOOST_REQUIRE(log.records.size() == 1u);
+  BOOST_TEST(log.records[0].message.starts_with(
+      "Exception in callback run_coroutine_threadsafe()\nfuture: <Task finished "));
+  BOOST_TEST(log.records[0].message.ends_with("RuntimeError('Future in unexpected state')"));
+}
+
 BOOST_AUTO_TEST_SUITE_END()

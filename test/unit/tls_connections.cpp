@@ -8,6 +8,7 @@
 #include <asyncio/wait.hpp>
 
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <utility>
@@ -257,6 +258,58 @@ BOOST_FIXTURE_TEST_CASE(cn6_the_host_is_the_name_unless_another_is_given, Contex
   BOOST_TEST(with({.ssl = &clients, .server_hostname = ""}) == "None");
   BOOST_TEST(with({.ssl = true}).starts_with("SSLCertVerificationError(1, "));  // nobody we know
   BOOST_TEST(loop.reports.empty());
+}
+
+BOOST_FIXTURE_TEST_CASE(r198_the_default_context_checks_the_name_unless_it_is_empty, Contexts) {
+  struct Trusted {
+    Trusted() { ::setenv("SSL_CERT_FILE", ASYNCIO_TEST_CERTIFICATES "/ca.pem", 1); }
+    ~Trusted() { ::unsetenv("SSL_CERT_FILE"); }
+  } const trusted;
+  const auto with = [&](ConnectionOptions options) {
+    const auto body = [&]() -> Coroutine<std::string> {
+      const Server server = co_await loop.create_server<Echo>("127.0.0.1", 0, {.ssl = &servers});
+      std::string result = "None";
+      try {
+        const auto connection =
+            co_await loop.create_connection<Visitor>("127.0.0.1", port_of(server), options);
+        const auto context = connection.first->get_extra_info(sslcontext);
+        if (!context.check_hostname()) result = "None, unchecked";
+        connection.first->close();
+        co_await connection.second->lost;
+      } catch (const ssl::SSLError& error) {
+        result = error.type_name();
+      }
+      server.close();
+      server.close_clients();
+      co_await server.wait_closed();
+      co_return result;
+    };
+    return loop.run_until_complete(body());
+  };
+  BOOST_TEST(with({.ssl = true}) == "None");
+  BOOST_TEST(with({.ssl = true, .server_hostname = "localhost"}) == "None");
+  BOOST_TEST(with({.ssl = true, .server_hostname = "elsewhere.test"}) ==
+             "SSLCertVerificationError");
+  BOOST_TEST(with({.ssl = true, .server_hostname = ""}) == "None, unchecked");
+}
+
+BOOST_FIXTURE_TEST_CASE(r158_connections_over_tls_count_and_close_clients_reaches_them, Contexts) {
+  const auto body = [&]() -> Coroutine<> {
+    const Server server = co_await loop.create_server<Echo>("127.0.0.1", 0, {.ssl = &servers});
+    auto connection = co_await loop.create_connection<Visitor>("127.0.0.1", port_of(server),
+                                                               {.ssl = &clients});
+    connection.first->write("hello");
+    co_await connection.second->answered;
+    server.close();
+    const auto waiting = loop.create_task(server.wait_closed());
+    for (int i = 0; i != 20; ++i) co_await asyncio::sleep(0);
+    BOOST_TEST(!waiting.done());
+    server.close_clients();
+    co_await waiting;
+    co_await connection.second->lost;
+    BOOST_TEST(connection.second->log.ends_with("eof lost None"));
+  };
+  loop.run(body);
 }
 
 BOOST_FIXTURE_TEST_CASE(r192_a_server_goes_on_after_clients_that_fail, Contexts) {

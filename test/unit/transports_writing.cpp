@@ -35,6 +35,18 @@ BOOST_AUTO_TEST_CASE(rule_134_the_rest_is_buffered_and_sent_when_the_kernel_take
   BOOST_TEST((c.drain() == expected));
 }
 
+BOOST_AUTO_TEST_CASE(rule_135_behind_what_is_buffered_write_makes_no_attempt_writelines_does) {
+  Connection c;
+  c.established();
+  c.write_until_buffered();
+  (void)c.received();  // now the kernel would take more
+  const std::size_t before = c.transport->get_write_buffer_size();
+  c.transport->write("x");
+  BOOST_TEST(c.transport->get_write_buffer_size() == before + 1);
+  c.transport->writelines({"y"});
+  BOOST_TEST(c.transport->get_write_buffer_size() < before);
+}
+
 BOOST_AUTO_TEST_CASE(rule_135_the_caller_may_reuse_its_memory_at_once) {
   Connection c;
   c.established();

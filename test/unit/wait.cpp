@@ -273,4 +273,34 @@ BOOST_AUTO_TEST_CASE(nothing_is_left_behind_wherever_it_is_cancelled) {
   BOOST_TEST(passes > 5u);
 }
 
+BOOST_AUTO_TEST_CASE(rule_21_a_future_of_a_closed_loop_is_an_error_and_leaves_nothing_behind) {
+  Loop loop;
+  EventLoop other;
+  const Future<> theirs = other.create_future();
+  theirs.set_result();
+  other.close();
+  loop.run([&]() -> Coroutine<> {
+    const Future<> ours;
+    ours.set_result();
+    const std::vector<Future<>> both{ours, theirs};
+    const Ending waiting = co_await ending(asyncio::wait(both, {.timeout = 5}));
+    BOOST_TEST(waiting.what() == "RuntimeError('Event loop is closed')");
+    for (int i = 0; i != 3; ++i) co_await asyncio::sleep(0);
+    co_await asyncio::sleep(10);
+  });
+}
+
+BOOST_AUTO_TEST_CASE(rule_69_of_those_that_stand_twice_the_first_counts) {
+  Loop loop;
+  loop.run([&]() -> Coroutine<> {
+    const Future<> a, b, c;
+    b.set_result();
+    const std::vector<Future<>> futures{a, b, a, c, b, c};
+    const auto [done, pending] =
+        co_await asyncio::wait(futures, {.return_when = FIRST_COMPLETED});
+    BOOST_TEST((done == std::vector<Future<>>{b}));
+    BOOST_TEST((pending == std::vector<Future<>>{a, c}));
+  });
+}
+
 BOOST_AUTO_TEST_SUITE_END()

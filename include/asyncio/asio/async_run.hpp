@@ -12,8 +12,8 @@
 // be default constructible, is T() if there is an exception. For void it is called with the
 // std::exception_ptr alone. It is posted to its associated executor, by default the loop's: it is
 // never called by the initiating function, and never within a pass of the loop, so what it throws
-// leaves whoever runs that executor's context. (use_future needs no executor; its future is ready
-// at once.) From initiation to completion there is outstanding work for that executor and the
+// leaves whoever runs that executor's context. (use_future needs no executor: its future is ready at
+// once, and use_future(f) calls f where the outcome comes to be.) From initiation to completion there is outstanding work for that executor and the
 // loop's.
 //
 // Cancellation: an emission of the handler's cancellation slot, of any type, asks what is waited
@@ -52,6 +52,7 @@
 #include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/bind_executor.hpp>
 #include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/execution/outstanding_work.hpp>
@@ -258,13 +259,16 @@ class WaitOperationOf final : public WaitOperation {
     source_.close();
     const auto allocator = allocator_for(handler_);  // a handler that was moved from may have none
     HandlerCall<T, Handler> call(std::move(handler_), std::move(error), std::move(value));
+    const auto loop_work = std::move(loop_work_);
     const auto handler_work = std::move(handler_work_);
     destroy(allocator);
     BOOST_ASIO_HANDLER_LOCATION((__FILE__, __LINE__, Source::name));
     if constexpr (sets_promise<HandlerExecutor>)
       boost::asio::dispatch(handler_work, std::move(call));
-    else
+    else if constexpr (takes_posts<HandlerExecutor>)
       boost::asio::post(handler_work, std::move(call));
+    else
+      boost::asio::post(loop_work, boost::asio::bind_executor(handler_work, std::move(call)));
   }
 
   template <class Allocator>

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <atomic>
+#include <concepts>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -18,6 +19,9 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/execution/context.hpp>
+#include <boost/asio/execution_context.hpp>
+#include <boost/asio/query.hpp>
 #include <boost/system/error_code.hpp>
 
 #include <asyncio/detail/pool_allocator.hpp>
@@ -33,6 +37,18 @@ class Completion : public ReadyNode, public Pooled {
  public:
   /// RuntimeError "Event loop is closed".
   explicit Completion(OperationBase& operation);
+  /// What is going to begin the operation says where that takes place.
+  template <class Initiation>
+  void will_begin(const Initiation& initiation) {
+    if constexpr (requires {
+                    boost::asio::query(initiation.get_executor(), boost::asio::execution::context);
+                  }) {
+      const auto executor = initiation.get_executor();
+      own_context_ = is_own(boost::asio::query(executor, boost::asio::execution::context));
+      if constexpr (std::convertible_to<decltype(executor), boost::asio::any_io_executor>)
+        if (!own_context_) origin_ = executor;
+    }
+  }
 
   // -- for the handler; any thread
 
@@ -46,6 +62,9 @@ class Completion : public ReadyNode, public Pooled {
 
   /// Asks the operation to end, unless it has; it may do so before this returns.
   void cancel();
+  /// The loop is being closed. What waits in the loop's own context is not asked: nobody runs that
+  /// any more, and the object of the operation may be gone already.
+  void cancel_elsewhere();
   /// Nobody is interested any more.
   void forget() noexcept { operation_ = nullptr; }
 
@@ -60,15 +79,22 @@ class Completion : public ReadyNode, public Pooled {
   struct Release {
     void operator()(Completion* completion) const noexcept { completion->release(); }
   };
+  using Kept = std::unique_ptr<Completion, Release>;
+
   void run() final;
   void drop() noexcept final { release(); }
   void release() noexcept;
+  Kept keep() noexcept;
+  static void emit(Kept completion);
+  bool is_own(const boost::asio::execution_context& context) const noexcept;
 
   OperationBase* operation_;  // the loop's thread only
   std::atomic<bool> arrived_ = false;
   std::atomic<unsigned> owners_ = 1;
   const std::shared_ptr<ForeignQueue> queue_;
   const boost::asio::any_io_executor executor_;
+  boost::asio::any_io_executor origin_;  // where it takes place, if that is another context
+  bool own_context_ = false;
   boost::asio::cancellation_signal signal_;
 };
 
@@ -203,6 +229,7 @@ class OperationState final : public FutureState<T>, public OperationBase {
   void start(Initiation&& initiation, Args&&... args) {
     auto* const completion = new CompletionOf<T>(*this);
     typename Completed<Signature>::Handler handler(*completion);
+    completion->will_begin(initiation);
     begin(*completion);
     try {
       std::forward<Initiation>(initiation)(std::move(handler), std::forward<Args>(args)...);

@@ -183,14 +183,18 @@ class StreamOperation {
     transfer_.reset();
     loop_ = nullptr;
     BOOST_ASIO_HANDLER_LOCATION((__FILE__, __LINE__, Transfer::name));
+    using Executor = boost::asio::associated_executor_t<Self>;
     // In a thread of the system the handler, which knows the loop's context, might outlive that.
-    if constexpr (sets_promise<boost::asio::associated_executor_t<Self>>) {
+    if constexpr (sets_promise<Executor> || !takes_posts<Executor>) {
       if (!closed) {
         const auto executor = self.get_io_executor();
         return boost::asio::post(executor, std::move(self));
       }
     }
-    boost::asio::post(std::move(self));
+    if constexpr (takes_posts<Executor>)
+      boost::asio::post(std::move(self));
+    else
+      boost::asio::dispatch(std::move(self));
   }
 
   Ref<Scheduler> loop_;

@@ -231,7 +231,7 @@ struct Completed<Delivered<void>> : Completed<void(std::exception_ptr)> {};
 struct Spawn {
   template <class Handler, class T, class Executor>
   void operator()(Handler handler, boost::asio::awaitable<T, Executor> awaitable) const {
-    if (!awaitable.valid()) throw RuntimeError("cannot reuse already awaited coroutine");
+    if (!awaitable.valid()) throw_reused();
     const Executor executor = executor_as<Executor>(handler.get_executor());
     if constexpr (std::is_void_v<T>) {
       boost::asio::co_spawn(executor, std::move(awaitable), std::move(handler));

@@ -25,12 +25,28 @@ std::string address_of(const void* object);
 /// `<Connection object at 0x7f...>`
 std::string object_repr(const std::type_info& type, const void* object);
 
+/// What stands in brackets.
+class Elements {
+ public:
+  explicit Elements(std::size_t limit) noexcept : limit_(limit) {}
+  bool full() const noexcept { return count_ == limit_; }
+  void add(const std::string& repr);
+  /// There are more: three dots, once.
+  void leave_out();
+  const std::string& text() const noexcept { return text_; }
+
+ private:
+  const std::size_t limit_;
+  std::size_t count_ = 0;
+  std::string text_;
+};
+
 /// Numbers, strings, containers, pairs and tuples as Python shows them, anything with a to_string()
 /// as that says, other things by their class and address. Brief: as Python's reprlib, with the
-/// middle of long strings and the end of long containers left out.
+/// middle of long texts and the end of long containers left out.
 template <class T>
 std::string repr_value(const T& value, bool brief = false) {
-  constexpr std::size_t shown = 6;  // elements, if brief
+  constexpr std::size_t no_limit = -1;
   if constexpr (std::same_as<T, NoneType> || std::same_as<T, std::nullptr_t>) {
     return "None";
   } else if constexpr (std::same_as<T, bool>) {
@@ -54,7 +70,7 @@ std::string repr_value(const T& value, bool brief = false) {
   } else if constexpr (requires {
                          { to_string(value) } -> std::convertible_to<std::string>;
                        }) {
-    return to_string(value);
+    return brief ? abbreviated(to_string(value)) : std::string(to_string(value));
   } else if constexpr (requires {
                          value.has_value() ? repr_value(*value, brief) : std::string();
                        }) {
@@ -65,32 +81,42 @@ std::string repr_value(const T& value, bool brief = false) {
       return "None";
   } else if constexpr (
       requires { std::tuple_size<T>::value; } && !requires { value.begin(); }) {
-    std::string text = "(";
+    Elements elements(brief ? 6 : no_limit);
     std::apply(
         [&](const auto&... members) {
-          ((text += (text.size() > 1 ? ", " : "") + repr_value(members, brief)), ...);
+          ((elements.full() ? elements.leave_out() : elements.add(repr_value(members, brief))),
+           ...);
         },
         value);
-    if constexpr (std::tuple_size_v<T> == 1) text += ',';
-    return text + ')';
+    return '(' + elements.text() + (std::tuple_size_v<T> == 1 ? ",)" : ")");
   } else if constexpr (requires {
                          value.begin() != value.end();
                          requires !std::same_as<std::remove_cvref_t<decltype(*value.begin())>, T>;
                        }) {
-    std::string text = "[";
-    std::size_t count = 0;
+    constexpr bool maps = requires { typename T::mapped_type; };
+    constexpr bool is_set = !maps && requires { typename T::key_type; };
+    Elements elements(!brief ? no_limit : maps ? 4 : 6);
     for (const auto& element : value) {
-      if (count != 0) text += ", ";
-      if (count++ == shown && brief) {
-        text += "...";
+      if (elements.full()) {
+        elements.leave_out();
         break;
       }
-      using Element = std::remove_cvref_t<decltype(element)>;  // vector<bool> has none to refer to
-      text += repr_value(static_cast<const Element&>(element), brief);
+      if constexpr (maps) {
+        elements.add(repr_value(element.first, brief) + ": " + repr_value(element.second, brief));
+      } else {
+        using Element = std::remove_cvref_t<decltype(element)>;  // vector<bool> has none to refer to
+        elements.add(repr_value(static_cast<const Element&>(element), brief));
+      }
     }
-    return text + ']';
+    if constexpr (maps)
+      return '{' + elements.text() + '}';
+    else if constexpr (is_set)
+      return elements.text().empty() ? "set()" : '{' + elements.text() + '}';
+    else
+      return '[' + elements.text() + ']';
   } else {
-    return object_repr(typeid(T), &value);
+    const std::string text = object_repr(typeid(T), &value);
+    return brief ? abbreviated(text) : text;
   }
 }
 

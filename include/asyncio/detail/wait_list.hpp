@@ -82,7 +82,6 @@ class SingleUse {
   }
 
  private:
-  [[noreturn]] static void throw_reused();
   bool used_ = false;
 };
 
