@@ -7,6 +7,7 @@
 #include <asyncio/logging.hpp>
 #include <asyncio/wait.hpp>
 #include <cerrno>
+#include <typeinfo>
 
 #include "connect.hpp"
 #include "connection_requests.hpp"
@@ -158,11 +159,12 @@ Coroutine<Socket> connect_to_host(LoopCore& core, const ConnectionRequest& reque
   co_return std::move(sock);
 }
 
-void log_connected(LoopCore& core, const std::string& host, const Port& port,
-                   const Transport& transport) {
+/// What has become of a socket: "connected to ...", "handled".
+void log_connection(const LoopCore& core, const Connection& connection, const std::string& event) {
   if (!core.debug()) return;
-  logger().debug("{} connected to {}:{}: {}", to_string(transport.get_extra_info(socket)), host,
-                 to_string(port), to_string(transport));
+  const auto& [transport, protocol] = connection;
+  logger().debug("{} {}: ({}, {})", to_string(transport->get_extra_info(socket)), event,
+                 to_string(*transport), object_repr(typeid(*protocol), protocol.get()));
 }
 
 }  // namespace
@@ -183,7 +185,8 @@ Coroutine<Connection> open_connection(LoopCore& core, ProtocolFactory factory,
   }
   Connection connection =
       co_await make_connection(core, std::move(factory), std::move(request.sock), std::move(tls));
-  log_connected(core, request.host, request.port, *connection.first);
+  log_connection(core, connection,
+                 "connected to " + request.host + ":" + to_string(request.port));
   co_return connection;
 }
 
@@ -195,10 +198,7 @@ Coroutine<Connection> accept_connection(LoopCore& core, ProtocolFactory factory,
   check_stream(sock);
   Connection connection =
       co_await make_connection(core, std::move(factory), std::move(sock), std::move(tls));
-  if (core.debug()) {
-    logger().debug("{} handled: {}", to_string(connection.first->get_extra_info(socket)),
-                   to_string(*connection.first));
-  }
+  log_connection(core, connection, "handled");
   co_return connection;
 }
 

@@ -505,10 +505,12 @@ io::awaitable<void> for_ever(io::steady_timer& timer) {
   co_await timer.async_wait(io::use_awaitable);
 }
 io::awaitable<void> either(io::steady_timer& a, io::steady_timer& b) {
-  co_await (for_ever(a) || for_ever(b));
+  auto one = for_ever(a) || for_ever(b);
+  co_await std::move(one);
 }
 io::awaitable<void> both(io::steady_timer& a, io::steady_timer& b) {
-  co_await (for_ever(a) && for_ever(b));
+  auto all = for_ever(a) && for_ever(b);
+  co_await std::move(all);
 }
 
 }  // namespace

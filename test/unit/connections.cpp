@@ -2,6 +2,7 @@
 // create_connection and connect_accepted_socket (surface A10, B16, rules 159-166).
 #include <asyncio/connections.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <exception>
 #include <memory>
@@ -18,6 +19,7 @@
 #include <asyncio/event_loop.hpp>
 #include <asyncio/wait.hpp>
 
+#include "captured_log.hpp"
 #include "connect.hpp"
 #include "connection_helpers.hpp"
 #include "sock_connect.hpp"
@@ -398,6 +400,38 @@ BOOST_AUTO_TEST_CASE(an_accepted_asio_socket_becomes_a_connection) {
   };
   BOOST_TEST(loop.run_until_complete(body()) == "made hello ");
   BOOST_TEST(!accepted.is_open());
+}
+
+// -- debug mode
+
+BOOST_AUTO_TEST_CASE(rule_108_in_debug_mode_the_log_follows_a_connection) {
+  const unit_tests::CapturedLog log(LogLevel::debug);
+  EventLoop loop;
+  loop.set_debug(true);
+  Server server = loop.run_until_complete(loop.create_server(make_protocol, "127.0.0.1", 0));
+  const int port = server.sockets()[0].getsockname().port();
+  const auto connection =
+      loop.run_until_complete(loop.create_connection(make_protocol, "127.0.0.1", port));
+  auto [mine, peer] = Socket::pair();
+  const auto accepted =
+      loop.run_until_complete(loop.connect_accepted_socket(make_protocol, std::move(mine)));
+  connection.first->abort();
+  accepted.first->abort();
+  server.close();
+  server.close_clients();
+  for (int i = 0; i != 8; ++i) loop.run_until_complete(asyncio::sleep(0));
+  loop.close();
+  const auto told = [&](const std::string& begin, const std::string& part) {
+    return std::any_of(log.records.begin(), log.records.end(), [&](const auto& record) {
+      return record.message.starts_with(begin) && record.message.find(part) != std::string::npos;
+    });
+  };
+  const std::string address = "127.0.0.1:" + std::to_string(port) + ": (<StreamTransport fd=";
+  BOOST_TEST(told("<Server sockets=", " is serving"));
+  BOOST_TEST(told("<Server sockets=", " got a new connection from ('127.0.0.1', "));
+  BOOST_TEST(told("<asyncio.TransportSocket fd=", " connected to " + address));
+  BOOST_TEST(told("<asyncio.TransportSocket fd=", " handled: (<StreamTransport fd="));
+  BOOST_TEST(told("Close <", "EventLoop"));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -2,6 +2,7 @@
 // create_server: which sockets it listens on (surface A10, B16, rules 167, 168).
 #include <asyncio/connections.hpp>
 
+#include <cerrno>
 #include <cstdint>
 #include <set>
 #include <string>
@@ -9,17 +10,36 @@
 
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <boost/test/unit_test.hpp>
 
 #include <asyncio/event_loop.hpp>
 #include <asyncio/wait.hpp>
 
+#include "captured_log.hpp"
 #include "connection_helpers.hpp"
 #include "socket_helpers.hpp"
 
 using namespace connection_tests;
 using namespace socket_tests;
+using unit_tests::CapturedLog;
+
+namespace {
+
+/// A family that the system is to know nothing of.
+int unknown_family = -1;
+
+}  // namespace
+
+/// In the library's calls, too: the program's symbols go ahead of the C library's.
+extern "C" int socket(int family, int type, int protocol) noexcept {
+  if (family != unknown_family)
+    return static_cast<int>(::syscall(SYS_socket, family, type, protocol));
+  errno = EAFNOSUPPORT;
+  return -1;
+}
 
 BOOST_AUTO_TEST_SUITE(create_server_tests)
 
@@ -163,6 +183,23 @@ BOOST_AUTO_TEST_CASE(rule_168_an_address_that_is_not_here_is_skipped) {
   BOOST_TEST(server.sockets().size() == 1u);
   BOOST_TEST(error_of(loop, loop.create_server(make_protocol, Hosts(), 0)) ==
              "OSError('could not bind on any address out of []')");
+}
+
+BOOST_AUTO_TEST_CASE(rule_168_a_family_that_the_system_does_not_know_is_skipped) {
+  struct WithoutIpv6 {
+    WithoutIpv6() { unknown_family = AF_INET6; }
+    ~WithoutIpv6() { unknown_family = -1; }
+  } const without_ipv6;
+  EventLoop loop;
+  loop.set_debug(true);
+  const CapturedLog log;
+  const Server server = loop.run_until_complete(
+      loop.create_server(make_protocol, Hosts{"::1", "127.0.0.1"}, 0));
+  BOOST_TEST_REQUIRE(server.sockets().size() == 1u);
+  BOOST_TEST(server.sockets()[0].getsockname().host() == "127.0.0.1");
+  BOOST_TEST_REQUIRE(log.records.size() == 1u);
+  BOOST_TEST(log.records[0].message.starts_with(
+      "create_server() failed to create socket.socket(10, 1, 6): "));
 }
 
 BOOST_AUTO_TEST_CASE(without_start_serving_connecting_is_refused) {

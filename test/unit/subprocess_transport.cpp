@@ -275,6 +275,19 @@ BOOST_FIXTURE_TEST_CASE(cancelled_while_it_starts_pipes_are_closed_whoever_else_
   BOOST_TEST(happened("lost None"));
 }
 
+BOOST_AUTO_TEST_CASE(rule_182_what_happens_before_all_pipes_are_connected_comes_after_connection_made) {
+  Child child;
+  const auto starting = child.loop.create_task(child.loop.subprocess_exec(child.factory(), "true"));
+  while (!has_children()) child.pass(1);
+  siginfo_t info{};
+  BOOST_TEST_REQUIRE(::waitid(P_ALL, 0, &info, WEXITED | WNOWAIT) == 0);  // it has ended
+  child.loop.run_until_complete(starting);
+  child.finish();
+  BOOST_TEST_REQUIRE(!child.protocol->events.empty());
+  BOOST_TEST(child.protocol->events.front() == "made");
+  BOOST_TEST(child.happened("made"));
+}
+
 BOOST_AUTO_TEST_CASE(rule_110_in_debug_mode_closing_the_loop_tells_of_the_child) {
   const CapturedLog log;
   int pid = 0;
