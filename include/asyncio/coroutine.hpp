@@ -181,8 +181,10 @@ class FrameOwner {
 template <class T>
 class CoroutineAwaiter {
  public:
-  explicit CoroutineAwaiter(FrameOwner<T> frame) : frame_(std::move(frame)) {
-    if (!frame_) throw_reused();
+  [[gnu::always_inline]] explicit CoroutineAwaiter(FrameOwner<T> frame)
+      : frame_(std::move(frame)) {
+    if (!frame_) [[unlikely]]
+      throw_reused();
   }
   bool await_ready() const noexcept { return false; }
   template <std::derived_from<Frame> P>
@@ -233,10 +235,10 @@ class [[nodiscard("a coroutine does nothing until it is awaited or made a task")
     return detail::frame_repr("coroutine", coroutine.frame_ ? &*coroutine.frame_ : nullptr);
   }
 
-  detail::CoroutineAwaiter<T> operator co_await() & {
+  [[gnu::always_inline]] detail::CoroutineAwaiter<T> operator co_await() & {
     return detail::CoroutineAwaiter<T>(std::move(frame_));
   }
-  detail::CoroutineAwaiter<T> operator co_await() && {
+  [[gnu::always_inline]] detail::CoroutineAwaiter<T> operator co_await() && {
     return detail::CoroutineAwaiter<T>(std::move(frame_));
   }
 

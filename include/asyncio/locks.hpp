@@ -124,8 +124,8 @@ class [[nodiscard("the end of the guard's scope releases")]] Guard {
   explicit Guard(State & state) noexcept : state_(&state) {}
   Guard(Guard &&) noexcept = default;
   Guard& operator=(Guard&& other) noexcept {
-    Guard former(std::move(*this));
-    state_ = std::move(other.state_);
+    Guard taken(std::move(other));
+    std::swap(state_, taken.state_);
     return *this;
   }
   ~Guard() {
