@@ -162,9 +162,10 @@ Coroutine<Socket> connect_to_host(LoopCore& core, const ConnectionRequest& reque
 /// What has become of a socket: "connected to ...", "handled".
 void log_connection(const LoopCore& core, const Connection& connection, const std::string& event) {
   if (!core.debug()) return;
-  const auto& [transport, protocol] = connection;
-  logger().debug("{} {}: ({}, {})", to_string(transport->get_extra_info(socket)), event,
-                 to_string(*transport), object_repr(typeid(*protocol), protocol.get()));
+  const Transport& transport = *connection.first;
+  const BaseProtocol& protocol = *connection.second;
+  logger().debug("{} {}: ({}, {})", to_string(transport.get_extra_info(socket)), event,
+                 to_string(transport), object_repr(typeid(protocol), &protocol));
 }
 
 }  // namespace
