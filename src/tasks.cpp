@@ -84,9 +84,9 @@ inline void TaskBase::resume() {
     resumed = innermost_;
     innermost_->handle().resume();
   } while (step_ == Step::running && innermost_ != resumed);
-  if (step_ == Step::ended) finish();
   if (step_ == Step::running) [[unlikely]]
     bad_yield();
+  if (step_ == Step::ended) finish();
 }
 
 /// Whoever has the handle of a frame would resume it, from anywhere: there is no going on.

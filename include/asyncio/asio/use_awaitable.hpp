@@ -20,9 +20,10 @@
 //
 // Lifetimes, as with every token of Asio's: the objects and buffers that an operation refers to
 // must live until it completes. An object that is destroyed meanwhile completes it in a later
-// handler; between the two, the task must not be cancelled nor the loop be closed. Closing the loop
-// cancels the operations that are under way; what comes of them then is dropped. An operation of an
-// object that has another context than the loop must complete before the loop's context goes.
+// handler; between the two, the task must not be cancelled, nor a guest be closed. Closing a guest
+// cancels the operations that are under way, as closing any loop does those that take place in
+// another context than its own; what comes of them then is dropped. Those must complete before the
+// loop's context goes. What is left in a loop's own context goes with that.
 //
 // Threads. A handler's executor is the loop's, its allocator the loop's pool. With another executor
 // bound, bind_executor(other, asyncio::use_awaitable), it may be called in any thread, and the
