@@ -160,8 +160,7 @@ Coroutine<Socket> connect_to_host(LoopCore& core, const ConnectionRequest& reque
 }
 
 /// What has become of a socket: "connected to ...", "handled".
-void log_connection(const LoopCore& core, const Connection& connection, const std::string& event) {
-  if (!core.debug()) return;
+void log_connection(const Connection& connection, const std::string& event) {
   const Transport& transport = *connection.first;
   const BaseProtocol& protocol = *connection.second;
   logger().debug("{} {}: ({}, {})", to_string(transport.get_extra_info(socket)), event,
@@ -186,8 +185,10 @@ Coroutine<Connection> open_connection(LoopCore& core, ProtocolFactory factory,
   }
   Connection connection =
       co_await make_connection(core, std::move(factory), std::move(request.sock), std::move(tls));
-  log_connection(core, connection,
-                 "connected to " + request.host + ":" + to_string(request.port));
+  if (core.debug()) {
+    const std::string host = request.host.empty() ? "None" : request.host;
+    log_connection(connection, "connected to " + host + ":" + to_string(request.port));
+  }
   co_return connection;
 }
 
@@ -199,7 +200,7 @@ Coroutine<Connection> accept_connection(LoopCore& core, ProtocolFactory factory,
   check_stream(sock);
   Connection connection =
       co_await make_connection(core, std::move(factory), std::move(sock), std::move(tls));
-  log_connection(core, connection, "handled");
+  if (core.debug()) log_connection(connection, "handled");
   co_return connection;
 }
 
@@ -236,7 +237,7 @@ Socket open_for(const AddressInfo& info, bool debug) {
   } catch (const OSError& error) {
     if (debug) {
       logger().warning("create_server() failed to create socket.socket({}, {}, {}): {}",
-                       info.family, info.type, info.proto, error.what());
+                       family_repr(info.family), type_repr(info.type), info.proto, error.what());
     }
     return Socket();
   }

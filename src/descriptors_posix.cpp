@@ -139,7 +139,7 @@ class Descriptors::Watch final : public Pooled, private ReadyNode {
   void ready(Side& side) {
     side.waits = false;
     if (!side.callback) return;
-    if (side.set_in != 0 && side.set_in == core_.open_batch()) return wait(side);
+    if (core_.is_open_batch(side.set_in)) return wait(side);
     side.due = side.callback;
     if (std::exchange(queued_, true)) return;
     add_ref();

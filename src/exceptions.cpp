@@ -3,6 +3,7 @@
 // Texts of the exceptions, errno to class, groups, and looking into a std::exception_ptr.
 #include <asyncio/exceptions.hpp>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -11,6 +12,7 @@
 #include <type_traits>
 #include <typeindex>
 #include <unordered_map>
+#include <utility>
 
 #include <cxxabi.h>
 #include <netdb.h>
@@ -69,14 +71,37 @@ std::string demangled(const std::type_info& type) {
   return name ? name.get() : type.name();
 }
 
-std::string abbreviated(std::string text) {
-  constexpr std::size_t longest = 30, head = 13, tail = 14;
-  std::vector<std::size_t> characters;  // where they begin: it is UTF-8
-  for (std::size_t i = 0; i != text.size(); ++i)
-    if ((text[i] & 0xC0) != 0x80) characters.push_back(i);
-  if (characters.size() <= longest) return text;
-  return text.replace(characters[head], characters[characters.size() - tail] - characters[head],
-                      "...");
+namespace {
+
+/// UTF-8: inside a character, not at its beginning.
+bool is_continuation(char byte) { return (byte & 0xC0) == 0x80; }
+
+/// More than 30 characters.
+bool is_long(std::string_view text) {
+  return std::ranges::count_if(text, [](char byte) { return !is_continuation(byte); }) > 30;
+}
+
+/// The first 13 characters and the last 14, with `between`. There must be so many.
+std::string ends_of(std::string_view text, std::string_view between) {
+  std::size_t begin = 0;
+  for (int i = 0; i != 13; ++i)
+    do ++begin;
+    while (is_continuation(text[begin]));
+  std::size_t end = text.size();
+  for (int i = 0; i != 14; ++i)
+    do --end;
+    while (is_continuation(text[end]));
+  return std::string(text.substr(0, begin)).append(between).append(text.substr(end));
+}
+
+}  // namespace
+
+std::string abbreviated(std::string_view text) {
+  return is_long(text) ? ends_of(text, "...") : std::string(text);
+}
+
+std::string brief_repr_str(std::string_view text) {
+  return is_long(text) ? ends_of(repr_str(ends_of(text, "")), "...") : abbreviated(repr_str(text));
 }
 
 void Elements::add(const std::string& repr) {
@@ -85,7 +110,7 @@ void Elements::add(const std::string& repr) {
 }
 
 void Elements::leave_out() {
-  if (!text_.ends_with(", ...")) text_ += ", ...";
+  if (!std::exchange(more_, true)) text_ += ", ...";
 }
 
 std::string address_of(const void* object) {

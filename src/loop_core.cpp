@@ -219,10 +219,10 @@ void LoopCore::drop_everything() {
       resource.unregister();
       resource.loop_closing();
     }
-    drop_all();
     foreign_->drain();
     if (!foreign_->open()) Arrival::drop_all(arrivals);
-  } while (has_ready() || !operations.alone() || !watchers.alone() || !tasks.alone() ||
+    drop_all();
+  } while (!operations.alone() || !watchers.alone() || !tasks.alone() ||
            !signals_.empty() || (descriptors_ && !descriptors_->empty()) || resources_);
 }
 

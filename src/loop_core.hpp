@@ -108,10 +108,6 @@ class LoopCore final : public Scheduler {
   boost::asio::any_io_executor executor() const;
   /// Not a guest.
   bool owns_context() const noexcept { return owned_context_ != nullptr; }
-  /// Does a handler of Asio run, in an owned loop? A guest's passes are within handlers.
-  bool between_passes() const noexcept {
-    return owned_context_ && context_->get_executor().running_in_this_thread();
-  }
   /// object.async_wait(what, handler), or without `what`; the handler comes in the loop's thread.
   template <class Object, class What, class Handler>
   void async_wait(Object& object, What what, Handler handler,
@@ -141,6 +137,9 @@ class LoopCore final : public Scheduler {
   /// Names the events that came at once, while one of them is handled and Asio may hold others;
   /// 0 if there are none. What is asked for now is not for them.
   std::uint64_t open_batch() const noexcept { return batch_open_ ? passes() : 0; }
+  bool is_open_batch(std::uint64_t batch) const noexcept {
+    return batch != 0 && batch == open_batch();
+  }
   /// See in_loop_thread.
   bool in_thread() const noexcept;
   /// Where every connection reads into; the data is consumed before the next one reads.

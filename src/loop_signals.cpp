@@ -95,9 +95,10 @@ void LoopCore::forget_signals() noexcept {
 }
 
 void LoopCore::set_interrupt_handler(Ref<HandleNode> callback) {
-  interrupt_callback_ = callback.get();
-  interrupt_ = make_callback([] { throw KeyboardInterrupt(); }, nullptr);
+  const HandleNode* const added = callback.get();
   add_signal_handler(SIGINT, std::move(callback));
+  interrupt_callback_ = added;
+  interrupt_ = make_callback([] { throw KeyboardInterrupt(); }, nullptr);
 }
 
 bool LoopCore::has_interrupt_handler() const noexcept {

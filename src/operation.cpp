@@ -54,37 +54,32 @@ void Completion::run() {
   if (operation_) operation_->ended(*this);
 }
 
-Completion::Kept Completion::keep() noexcept {
-  owners_.fetch_add(1, std::memory_order_relaxed);
-  return Kept(this);
-}
-
-/// What a pass has begun may only be posted yet, and co_spawn's coroutines take it badly to be told
-/// to end before they have begun. A handler of Asio that comes in between waits for its turn.
+/// A coroutine of co_spawn's takes it badly to be told to end before it has begun, which may only be
+/// posted yet; and what co_spawn has put into the slot, called in another context, leaves a reference
+/// to itself there, which the outcome may overtake.
 void Completion::cancel() {
   if (arrived_.load(std::memory_order_acquire)) return;
-  if (core_of(operation_->self_.scheduler()).between_passes())
-    boost::asio::post(executor_, [kept = keep()]() mutable { emit(std::move(kept)); });
+  owners_.fetch_add(1, std::memory_order_relaxed);
+  Kept kept(this);
+  if (spawned_on_)
+    boost::asio::post(spawned_on_, [kept = std::move(kept)] { kept->emit(); });
   else
-    emit(keep());
+    emit();
 }
 
 void Completion::cancel_elsewhere() {
-  const bool own = own_context_ && core_of(operation_->self_.scheduler()).owns_context();
-  if (!own && !arrived_.load(std::memory_order_acquire)) emit(keep());
+  if (!own_context_ || !core().owns_context()) cancel();
 }
 
-void Completion::emit(Kept completion) {
-  Completion& self = *completion;
-  if (self.arrived_.load(std::memory_order_acquire)) return;
-  self.signal_.emit(boost::asio::cancellation_type::all);
-  // What co_spawn has put into the slot posts a reference to it, which the outcome may overtake.
-  boost::asio::post(self.origin_ ? self.origin_ : self.executor_,
-                    [kept = std::move(completion)] {});
+void Completion::emit() {
+  if (!arrived_.load(std::memory_order_acquire))
+    signal_.emit(boost::asio::cancellation_type::all);
 }
+
+LoopCore& Completion::core() const noexcept { return core_of(operation_->self_.scheduler()); }
 
 bool Completion::is_own(const boost::asio::execution_context& context) const noexcept {
-  return &context == &core_of(operation_->self_.scheduler()).context();
+  return &context == &core().context();
 }
 
 void Completion::release() noexcept {

@@ -71,12 +71,6 @@ std::vector<AddressInfo> ask_resolver(const std::string& host,
   return answers;
 }
 
-std::string type_repr(int type) {
-  if (type == SOCK_STREAM) return "<SocketKind.SOCK_STREAM: " + std::to_string(type) + ">";
-  if (type == SOCK_DGRAM) return "<SocketKind.SOCK_DGRAM: " + std::to_string(type) + ">";
-  return std::to_string(type);
-}
-
 /// Python's tuple.
 std::string repr(const AddressInfo& info) {
   return "(" + family_repr(info.family) + ", " + type_repr(info.type) + ", " +
@@ -157,6 +151,13 @@ std::string family_repr(int family) {
   if (family == AF_INET) return "<AddressFamily.AF_INET: " + std::to_string(family) + ">";
   if (family == AF_INET6) return "<AddressFamily.AF_INET6: " + std::to_string(family) + ">";
   return std::to_string(family);
+}
+
+std::string type_repr(int type) {
+  if (type == SOCK_STREAM) return "<SocketKind.SOCK_STREAM: " + std::to_string(type) + ">";
+  if (type == SOCK_DGRAM) return "<SocketKind.SOCK_DGRAM: " + std::to_string(type) + ">";
+  if (type == SOCK_RAW) return "<SocketKind.SOCK_RAW: " + std::to_string(type) + ">";
+  return std::to_string(type);
 }
 
 std::optional<AddressInfo> literal_address(const std::string& host, const Port& port,

@@ -14,6 +14,8 @@ class LoopCore;
 
 /// As Python shows it: "<AddressFamily.AF_INET: 2>".
 std::string family_repr(int family);
+/// "<SocketKind.SOCK_STREAM: 1>".
+std::string type_repr(int type);
 
 /// The answer for a host that is an IP literal and a port that is a number, empty or none, when a
 /// type is asked for: no resolver is needed then. ValueError if the port is out of range.

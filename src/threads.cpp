@@ -15,27 +15,26 @@ void Publisher::begin() {
   task_->add_callback(completion_, false);
 }
 
-namespace {
-
-/// In a catch clause.
-void report_failure(FutureBase& task) {
+/// What somebody else has done to the future, or to the task, is not the loop's end. Called last: the
+/// handler may be left by an exception.
+static void report(FutureBase& task, const std::exception_ptr& failure) {
+  if (!failure) return;
   task.scheduler().report({.message = "Exception in callback run_coroutine_threadsafe()",
-                           .exception = caught_error(),
+                           .exception = failure,
                            .future = &task});
 }
 
-}  // namespace
-
 // The request to cancel.
 void Publisher::run() {
-  if (const Ref<FutureBase> task = task_) {
-    try {
-      task->cancel(nullptr);
-    } catch (...) {
-      report_failure(*task);
-    }
+  const Ref<FutureBase> task = task_;
+  std::exception_ptr failure;
+  try {
+    if (task) task->cancel(nullptr);
+  } catch (...) {
+    failure = caught_error();
   }
   request_ended();
+  if (task) report(*task, failure);
 }
 
 void Publisher::drop() noexcept { request_ended(); }
@@ -55,6 +54,8 @@ void Publisher::Completion::drop() noexcept {
 }
 
 void Publisher::publish() {
+  const Ref<FutureBase> task = task_;
+  std::exception_ptr failure;
   try {
     if (task_->cancelled()) destination_->cancel();
     if (destination_->set_running_or_notify_cancel()) {
@@ -68,10 +69,11 @@ void Publisher::publish() {
       }
       if (error) destination_->set_exception(std::move(error));
     }
-  } catch (...) {  // somebody else has completed it
-    report_failure(*task_);
+  } catch (...) {
+    failure = caught_error();
   }
   task_ended();
+  report(*task, failure);
 }
 
 void Publisher::task_ended() {

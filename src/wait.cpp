@@ -30,7 +30,10 @@ void SleepBase::wait() {
 // -- gather
 
 std::vector<FutureBase*> distinct(std::vector<FutureBase*> futures) {
-  std::unordered_set<const FutureBase*> seen(futures.size());
+  std::vector<FutureBase*> sorted = futures;
+  std::ranges::sort(sorted);
+  if (std::ranges::adjacent_find(sorted) == sorted.end()) return futures;
+  std::unordered_set<const FutureBase*> seen;
   std::erase_if(futures, [&](const FutureBase* future) { return !seen.insert(future).second; });
   return futures;
 }

@@ -89,30 +89,31 @@ class CallbackRing {
   }
   /// False if it is not here. As a rule it is the first.
   bool remove(ReadyNode& node) noexcept {
-    if (!last_) return false;
-    ReadyNode* before = last_;
-    while (before->next != &node) {
-      before = before->next;
-      if (before == last_) return false;
-    }
+    ReadyNode* const before = find_before(node);
+    if (!before) return false;
     before->next = node.next;
     if (&node == last_) last_ = before == &node ? nullptr : before;
     return true;
   }
-  /// Puts `fresh` where `old` stands.
+  /// Puts `fresh` where `old` stands, if it does.
   void replace(ReadyNode& old, ReadyNode& fresh) noexcept {
-    if (!last_) return;
-    ReadyNode* before = last_;
-    while (before->next != &old) {
-      before = before->next;
-      if (before == last_) return;
-    }
+    ReadyNode* const before = find_before(old);
+    if (!before) return;
     fresh.next = old.next == &old ? &fresh : old.next;
     before->next = &fresh;
     if (last_ == &old) last_ = &fresh;
   }
 
  private:
+  ReadyNode* find_before(const ReadyNode& node) const noexcept {
+    ReadyNode* before = last_;
+    while (before && before->next != &node) {
+      before = before->next;
+      if (before == last_) return nullptr;
+    }
+    return before;
+  }
+
   ReadyNode* last_ = nullptr;
 };
 

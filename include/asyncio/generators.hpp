@@ -101,7 +101,13 @@ class GeneratorYield {
 template <class T>
 class GeneratorPromise final : public GeneratorFrame {
  public:
-  GeneratorPromise() noexcept {}
+  GeneratorPromise() noexcept {
+    if constexpr (!std::is_reference_v<T>) {
+      static_assert(has_plain_alignment<T>,
+                    "asyncio: compilers misplace what is aligned beyond 16 bytes in a coroutine; "
+                    "yield a reference, or a std::unique_ptr of it");
+    }
+  }
   Generator<T> get_return_object();
 
   /// co_yield of a value: moved from if it is an rvalue, else copied or converted.
@@ -284,9 +290,6 @@ template <class T>
 class [[nodiscard("a generator does nothing until next() is awaited")]] Generator {
   static_assert((std::is_object_v<T> && !std::is_const_v<T>) || std::is_lvalue_reference_v<T>,
                 "asyncio: a generator yields values, U& or const U&");
-  static_assert(std::is_reference_v<T> || detail::has_plain_alignment<std::remove_reference_t<T>>,
-                "asyncio: compilers misplace what is aligned beyond 16 bytes in a coroutine; "
-                "yield a reference, or a std::unique_ptr of it");
 
  public:
   /// The same for Generator<U>, Generator<U&> and Generator<const U&>.

@@ -240,7 +240,7 @@ void ReadPipeTransport::wait_readable() {
 void ReadPipeTransport::readable() {
   waits_ = false;
   if (!is_reading()) return;
-  if (resumed_in_ != 0 && resumed_in_ == loop_->open_batch()) return wait_readable();
+  if (loop_->is_open_batch(resumed_in_)) return wait_readable();
   due_ = true;
   arrived();
 }

@@ -191,8 +191,10 @@ void ChildTransport::release_all() noexcept {
 
 void ChildTransport::loop_closing() noexcept {
   const std::shared_ptr<ChildTransport> self = shared_from_this();
-  if (loop_->debug() && !closed_) transport_logger().warning("unclosed transport {}", repr());
-  if (child_ && !return_code_) warn_of_killing();
+  if (!closed_ && loop_->debug()) {
+    transport_logger().warning("unclosed transport {}", repr());
+    if (child_ && !return_code_) warn_of_killing();
+  }
   release_all();
   child_.reset();
   pipes_ = {};

@@ -542,6 +542,32 @@ BOOST_AUTO_TEST_CASE(a_handler_may_cancel_what_has_not_begun_yet) {
   BOOST_TEST(error_of(loop, task) == "CancelledError()");
 }
 
+BOOST_AUTO_TEST_CASE(a_handler_may_cancel_and_destroy_what_is_waited_for) {
+  EventLoop loop;
+  auto timer = std::make_unique<io::steady_timer>(loop.get_io_context(), 1h);
+  const auto body = [&]() -> Coroutine<> { co_await timer->async_wait(asyncio::use_awaitable); };
+  const Task<> task = loop.create_task(body());
+  loop.call_soon([&] {
+    io::post(loop.get_executor(), [&] {
+      task.cancel();
+      timer.reset();
+    });
+  });
+  BOOST_TEST(error_of(loop, task) == "CancelledError()");
+}
+
+BOOST_AUTO_TEST_CASE(in_a_guest_too_what_has_not_begun_yet_may_be_cancelled) {
+  io::io_context context;
+  EventLoop loop(context, {.single_threaded = true});
+  io::steady_timer timer(context);
+  Future<> future{nullptr};
+  io::post(context, [&] { future.cancel(); });
+  set_event_loop(&loop);  // whose future it is to be
+  future = io::co_spawn(loop.get_executor(), for_ever(timer), asyncio::use_future);
+  set_event_loop(nullptr);
+  BOOST_TEST(error_of(loop, future) == "CancelledError()");
+}
+
 // As in a program that declares its loop before what works in it.
 BOOST_AUTO_TEST_CASE(what_an_operation_works_on_may_go_before_the_loop) {
   auto loop = std::make_unique<EventLoop>();
@@ -555,9 +581,18 @@ BOOST_AUTO_TEST_CASE(what_an_operation_works_on_may_go_before_the_loop) {
   const auto accepts = [&]() -> Coroutine<> {
     (void)co_await acceptor->async_accept(asyncio::use_awaitable);
   };
+  const auto waits_adapted = [&]() -> Coroutine<> {
+    (void)co_await timer->async_wait(io::as_tuple(asyncio::use_awaitable));
+  };
+  const auto accepts_adapted = [&]() -> Coroutine<> {
+    error_code error;
+    (void)co_await acceptor->async_accept(io::redirect_error(asyncio::use_awaitable, error));
+  };
   loop->set_exception_handler([](EventLoop&, const ExceptionContext&) {});
   loop->create_task(waits());
   loop->create_task(accepts());
+  loop->create_task(waits_adapted());
+  loop->create_task(accepts_adapted());
   loop->call_soon([&] { loop->call_soon([&] { loop->stop(); }); });
   loop->run_forever();
   timer.reset();

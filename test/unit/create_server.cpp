@@ -199,7 +199,8 @@ BOOST_AUTO_TEST_CASE(rule_168_a_family_that_the_system_does_not_know_is_skipped)
   BOOST_TEST(server.sockets()[0].getsockname().host() == "127.0.0.1");
   BOOST_TEST_REQUIRE(log.records.size() == 1u);
   BOOST_TEST(log.records[0].message.starts_with(
-      "create_server() failed to create socket.socket(10, 1, 6): "));
+      "create_server() failed to create socket.socket(<AddressFamily.AF_INET6: 10>, "
+      "<SocketKind.SOCK_STREAM: 1>, 6): "));
 }
 
 BOOST_AUTO_TEST_CASE(without_start_serving_connecting_is_refused) {

@@ -13,8 +13,8 @@
 // std::exception_ptr alone. It is posted to its associated executor, by default the loop's: it is
 // never called by the initiating function, and never within a pass of the loop, so what it throws
 // leaves whoever runs that executor's context. (use_future needs no executor: its future is ready at
-// once, and use_future(f) calls f where the outcome comes to be.) From initiation to completion there is outstanding work for that executor and the
-// loop's.
+// once, and use_future(f) calls f where the outcome comes to be.) From initiation to completion there
+// is outstanding work for that executor and the loop's.
 //
 // Cancellation: an emission of the handler's cancellation slot, of any type, asks what is waited
 // for to cancel itself, as its cancel() does; a task may catch it and go on. To be emitted where

@@ -27,10 +27,22 @@
 #include <asyncio/detail/pool_allocator.hpp>
 #include <asyncio/futures.hpp>
 
+namespace boost::asio::detail {
+template <typename Executor>
+class initiate_co_spawn;
+}
+
 namespace asyncio::inline v1::detail {
 
 class ForeignQueue;
+class LoopCore;
 class OperationBase;
+
+/// Does it begin a coroutine of Asio's? Without a get_executor(): on that of its handler.
+template <class Initiation>
+inline constexpr bool spawns = false;
+template <class Executor>
+inline constexpr bool spawns<boost::asio::detail::initiate_co_spawn<Executor>> = true;
 
 /// Carries an operation's outcome from the handler to the future.
 class Completion : public ReadyNode, public Pooled {
@@ -40,13 +52,20 @@ class Completion : public ReadyNode, public Pooled {
   /// What is going to begin the operation says where that takes place.
   template <class Initiation>
   void will_begin(const Initiation& initiation) {
-    if constexpr (requires {
-                    boost::asio::query(initiation.get_executor(), boost::asio::execution::context);
-                  }) {
+    if constexpr (requires { initiation.initiation_; }) {  // of a token that adapts another
+      will_begin(initiation.initiation_);
+    } else if constexpr (requires {
+                           boost::asio::query(initiation.get_executor(),
+                                              boost::asio::execution::context);
+                         }) {
       const auto executor = initiation.get_executor();
       own_context_ = is_own(boost::asio::query(executor, boost::asio::execution::context));
-      if constexpr (std::convertible_to<decltype(executor), boost::asio::any_io_executor>)
-        if (!own_context_) origin_ = executor;
+      if constexpr (spawns<Initiation> &&
+                    std::convertible_to<decltype(executor), boost::asio::any_io_executor>)
+        spawned_on_ = executor;
+    } else if constexpr (spawns<Initiation>) {
+      own_context_ = true;
+      spawned_on_ = executor_;
     }
   }
 
@@ -62,8 +81,8 @@ class Completion : public ReadyNode, public Pooled {
 
   /// Asks the operation to end, unless it has; it may do so before this returns.
   void cancel();
-  /// The loop is being closed. What waits in the loop's own context is not asked: nobody runs that
-  /// any more, and the object of the operation may be gone already.
+  /// The loop is being closed. What takes place in a context of the loop's own is not asked: nobody
+  /// runs that any more, and the object of the operation may be gone already.
   void cancel_elsewhere();
   /// Nobody is interested any more.
   void forget() noexcept { operation_ = nullptr; }
@@ -84,8 +103,8 @@ class Completion : public ReadyNode, public Pooled {
   void run() final;
   void drop() noexcept final { release(); }
   void release() noexcept;
-  Kept keep() noexcept;
-  static void emit(Kept completion);
+  void emit();
+  LoopCore& core() const noexcept;
   bool is_own(const boost::asio::execution_context& context) const noexcept;
 
   OperationBase* operation_;  // the loop's thread only
@@ -93,8 +112,8 @@ class Completion : public ReadyNode, public Pooled {
   std::atomic<unsigned> owners_ = 1;
   const std::shared_ptr<ForeignQueue> queue_;
   const boost::asio::any_io_executor executor_;
-  boost::asio::any_io_executor origin_;  // where it takes place, if that is another context
-  bool own_context_ = false;
+  boost::asio::any_io_executor spawned_on_;  // empty: no coroutine of co_spawn's
+  bool own_context_ = false;                 // the loop's, whether that is its own or a host's
   boost::asio::cancellation_signal signal_;
 };
 
@@ -229,9 +248,9 @@ class OperationState final : public FutureState<T>, public OperationBase {
   void start(Initiation&& initiation, Args&&... args) {
     auto* const completion = new CompletionOf<T>(*this);
     typename Completed<Signature>::Handler handler(*completion);
-    completion->will_begin(initiation);
     begin(*completion);
     try {
+      completion->will_begin(initiation);
       std::forward<Initiation>(initiation)(std::move(handler), std::forward<Args>(args)...);
     } catch (...) {
       give_up();

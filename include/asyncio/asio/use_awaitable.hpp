@@ -242,6 +242,8 @@ struct Spawn {
     }
   }
 };
+template <>
+inline constexpr bool spawns<Spawn> = true;
 
 /// Awaiting a boost::asio::awaitable spawns it where the loop runs. It is used up.
 template <class T, class Executor>

@@ -19,7 +19,9 @@
 namespace asyncio::inline v1::detail {
 
 /// A text longer than 30 characters with its middle left out, as reprlib does it.
-std::string abbreviated(std::string text);
+std::string abbreviated(std::string_view text);
+/// The same of repr_str(text), without making that of a long text.
+std::string brief_repr_str(std::string_view text);
 /// `0x7f...`
 std::string address_of(const void* object);
 /// `<Connection object at 0x7f...>`
@@ -38,7 +40,21 @@ class Elements {
  private:
   const std::size_t limit_;
   std::size_t count_ = 0;
+  bool more_ = false;
   std::string text_;
+};
+
+/// What std::apply takes; not a range.
+template <class T>
+concept TupleLike = requires { std::tuple_size<T>::value; } &&
+                    !requires(const T& value) { value.begin(); } &&
+                    (std::tuple_size<T>::value == 0 ||
+                     requires(const T& value) { std::get<0>(value); });
+template <class T>
+concept MapLike = requires(const T& value) {
+  typename T::mapped_type;
+  (*value.begin()).first;
+  (*value.begin()).second;
 };
 
 /// Numbers, strings, containers, pairs and tuples as Python shows them, anything with a to_string()
@@ -65,8 +81,7 @@ std::string repr_value(const T& value, bool brief = false) {
     if constexpr (std::is_pointer_v<T>) {
       if (!value) return "None";
     }
-    const std::string text = repr_str(std::string_view(value));
-    return brief ? abbreviated(text) : text;
+    return brief ? brief_repr_str(value) : repr_str(std::string_view(value));
   } else if constexpr (requires {
                          { to_string(value) } -> std::convertible_to<std::string>;
                        }) {
@@ -79,8 +94,7 @@ std::string repr_value(const T& value, bool brief = false) {
       return repr_value(std::exception_ptr(value.exception()));
     else
       return "None";
-  } else if constexpr (
-      requires { std::tuple_size<T>::value; } && !requires { value.begin(); }) {
+  } else if constexpr (TupleLike<T>) {
     Elements elements(brief ? 6 : no_limit);
     std::apply(
         [&](const auto&... members) {
@@ -93,22 +107,22 @@ std::string repr_value(const T& value, bool brief = false) {
                          value.begin() != value.end();
                          requires !std::same_as<std::remove_cvref_t<decltype(*value.begin())>, T>;
                        }) {
-    constexpr bool maps = requires { typename T::mapped_type; };
-    constexpr bool is_set = !maps && requires { typename T::key_type; };
-    Elements elements(!brief ? no_limit : maps ? 4 : 6);
+    constexpr bool is_map = MapLike<T>;
+    constexpr bool is_set = requires { typename T::key_type; } && !requires { typename T::mapped_type; };
+    Elements elements(!brief ? no_limit : is_map ? 4 : 6);
     for (const auto& element : value) {
       if (elements.full()) {
         elements.leave_out();
         break;
       }
-      if constexpr (maps) {
+      if constexpr (is_map) {
         elements.add(repr_value(element.first, brief) + ": " + repr_value(element.second, brief));
       } else {
         using Element = std::remove_cvref_t<decltype(element)>;  // vector<bool> has none to refer to
         elements.add(repr_value(static_cast<const Element&>(element), brief));
       }
     }
-    if constexpr (maps)
+    if constexpr (is_map)
       return '{' + elements.text() + '}';
     else if constexpr (is_set)
       return elements.text().empty() ? "set()" : '{' + elements.text() + '}';
