@@ -219,11 +219,13 @@ void LoopCore::drop_everything() {
       resource.unregister();
       resource.loop_closing();
     }
-    foreign_->drain();
-    if (!foreign_->open()) Arrival::drop_all(arrivals);
     drop_all();
-  } while (!operations.alone() || !watchers.alone() || !tasks.alone() ||
-           !signals_.empty() || (descriptors_ && !descriptors_->empty()) || resources_);
+    foreign_->drain();
+    // What has arrived is queued, and was dropped there.
+    if (!foreign_->open()) Arrival::drop_all(arrivals);
+  } while (has_ready() || time_to_timer() != Duration::max() || !operations.alone() ||
+           !watchers.alone() || !tasks.alone() || !signals_.empty() ||
+           (descriptors_ && !descriptors_->empty()) || resources_);
 }
 
 // Other threads may ask for the executor until now, also when the loop is closed.
