@@ -48,8 +48,10 @@ std::string exec_text(const std::vector<std::string>& arguments) {
 }
 std::string shell_text(std::string_view cmd) { return "run shell command " + repr_str(cmd); }
 
-std::vector<std::string> shell_arguments(std::string_view cmd) {
-  return {"/bin/sh", "-c", std::string(cmd)};
+/// The shell is called by the name under which it was asked for.
+std::vector<std::string> shell_arguments(std::string_view cmd, const SubprocessOptions& options) {
+  const std::string_view shell = options.executable.empty() ? "/bin/sh" : options.executable;
+  return {std::string(shell), "-c", std::string(cmd)};
 }
 
 using Started = std::pair<std::shared_ptr<SubprocessTransport>, std::shared_ptr<BaseProtocol>>;
@@ -219,7 +221,7 @@ Coroutine<EventLoop::ConnectionOf<SubprocessTransport>> EventLoop::start_shell(
     ProtocolFactory factory, std::string_view cmd, const SubprocessOptions& options) {
   return detail::run_child(
       core(), std::move(factory),
-      detail::ChildRequest(detail::shell_arguments(cmd), options, subprocess::PIPE),
+      detail::ChildRequest(detail::shell_arguments(cmd, options), options, subprocess::PIPE),
       detail::shell_text(cmd));
 }
 
@@ -234,7 +236,7 @@ Coroutine<subprocess::Process> create_subprocess_exec(std::vector<std::string> a
 Coroutine<subprocess::Process> create_subprocess_shell(std::string_view cmd,
                                                        SubprocessOptions options) {
   return detail::create_process(
-      detail::ChildRequest(detail::shell_arguments(cmd), options, subprocess::INHERIT),
+      detail::ChildRequest(detail::shell_arguments(cmd, options), options, subprocess::INHERIT),
       detail::shell_text(cmd), options.limit);
 }
 

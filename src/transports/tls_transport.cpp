@@ -334,7 +334,7 @@ void TlsTransport::call_eof_received() {
 void TlsTransport::control_reading() {
   if (!lower_) return;
   const std::size_t size = engine_.undecrypted();
-  if (size >= incoming_.high && !lower_reading_paused_) {
+  if (size >= incoming_.high && size > incoming_.low && !lower_reading_paused_) {
     lower_reading_paused_ = true;
     lower_->pause_reading();
   } else if (size <= incoming_.low && lower_reading_paused_) {

@@ -201,7 +201,7 @@ BOOST_FIXTURE_TEST_CASE(user_and_groups_are_those_asked_for, Child) {
 }
 
 BOOST_FIXTURE_TEST_CASE(the_program_may_be_another_than_its_name, Child) {
-  BOOST_TEST(output_of("echo $0", {.executable = "sh"}) == "/bin/sh\n");
+  BOOST_TEST(output_of("echo $0", {.executable = "sh"}) == "sh\n");  // a shell goes by that
   BOOST_TEST(error_of("true", SubprocessOptions{.executable = "/nonexistent"}) ==
              "FileNotFoundError(2, \"No such file or directory: '/nonexistent'\")");
 }

@@ -431,6 +431,15 @@ BOOST_FIXTURE_TEST_CASE(tr27_the_limits_of_reading_can_be_set, Connected) {
   over_tls->set_read_buffer_limits({.high = 0});  // harmless
 }
 
+BOOST_FIXTURE_TEST_CASE(tr27_a_limit_of_0_pauses_only_when_something_waits, Connected) {
+  const std::shared_ptr<Transport> transport = server.protocol->transport;
+  std::dynamic_pointer_cast<SSLTransport>(transport)->set_read_buffer_limits({.high = 0});
+  BOOST_TEST(server.wire->is_reading());
+  client.tls->write("still heard");
+  settle();
+  BOOST_TEST(server.protocol->data == "still heard");
+}
+
 // -- holding back what goes
 
 BOOST_FIXTURE_TEST_CASE(r194_the_limits_of_writing, Connected) {
